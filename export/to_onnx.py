@@ -1,0 +1,126 @@
+"""Export trained weights to one ONNX file: ``python -m export.to_onnx runs/fast/weights.safetensors -o runs/fast/fast.onnx``.
+
+Height and width stay dynamic, opset 20. Weights are rounded to fp16 and stored so, with a cast to fp32 beside each: the
+file is half as large, all arithmetic is fp32. What the model is and was trained on goes into ``metadata_props``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from onnx import numpy_helper
+from torch import nn
+from torch.export import Dim
+from torch.utils.flop_counter import FlopCounterMode
+
+from export.verify import verify
+from sdk.metadata import ModelMetadata
+from training.checkpoints import load_model
+
+OPSET = 20
+
+
+def export(weights: Path, target: Path) -> ModelMetadata:
+    """Write ``target`` and return its metadata; fails if onnxruntime does not compute what torch does."""
+    model, recipe, progress = load_model(weights)
+    model.half().float()  # round once, so that torch and the stored file agree
+
+    graph = slim(trace(model, size_multiple(model)))
+    store_weights_as_fp16(graph)
+    metadata = ModelMetadata(
+        name=recipe.name,
+        size_multiple=size_multiple(model),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        kflop_per_pixel=round(kflop_per_pixel(model), 1),
+        training={**progress, "architecture": recipe.architecture, **recipe.model},
+        **recipe.card,
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write(graph, metadata, target)
+    difference = verify(model, target)
+    metadata = ModelMetadata(**{**vars(metadata), "parity_max_abs_diff": difference})
+    write(graph, metadata, target)
+    return metadata
+
+
+def size_multiple(model: nn.Module) -> int:
+    return int(getattr(model, "size_multiple", 1))
+
+
+def trace(model: nn.Module, multiple: int) -> onnx.ModelProto:
+    """The graph of (1, 1, H, W) -> (1, 1, H, W) with a dynamic batch, and H, W dynamic multiples of ``multiple``."""
+    example = torch.rand(2, 1, 8 * multiple, 10 * multiple)
+    dynamic = {0: Dim("batch"), 2: multiple * Dim("rows", min=2), 3: multiple * Dim("columns", min=2)}
+    program = torch.onnx.export(
+        model,
+        (example,),
+        dynamo=True,
+        opset_version=OPSET,
+        dynamic_shapes=(dynamic,),
+        input_names=["halftone"],
+        output_names=["contone"],
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    return program.model_proto
+
+
+def slim(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants, fuse and drop dead nodes (onnxslim)."""
+    slimmed = onnxslim.slim(graph)
+    assert isinstance(slimmed, onnx.ModelProto)
+    return slimmed
+
+
+def store_weights_as_fp16(graph: onnx.ModelProto) -> None:
+    """Replace every fp32 weight by its fp16 value and a Cast; runtimes fold the casts when they load the file."""
+    casts = []
+    for initializer in graph.graph.initializer:
+        values = numpy_helper.to_array(initializer)
+        if values.dtype != np.float32 or values.size < 16:
+            continue
+        stored = numpy_helper.from_array(values.astype(np.float16), initializer.name + "_fp16")
+        casts.append(onnx.helper.make_node("Cast", [stored.name], [initializer.name], to=onnx.TensorProto.FLOAT))
+        initializer.CopyFrom(stored)
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None:
+    """Put the metadata into the graph, check it, and save."""
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, metadata.to_props())
+    graph.producer_name = "inverse-halftoner"
+    onnx.checker.check_model(graph)
+    onnx.save(graph, target)
+
+
+def kflop_per_pixel(model: nn.Module, side: int = 256) -> float:
+    """Thousand floating-point operations a pixel of input; a multiply-add counts as two."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 1, side, side))
+    return counter.get_total_flops() / side**2 / 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args()
+    metadata = export(options.weights, options.output)
+    size = options.output.stat().st_size / 2**20
+    print(
+        f"{options.output}: {size:.1f} MiB, {metadata.parameters / 1e6:.2f} M parameters, {metadata.kflop_per_pixel:.0f} kFLOP/px, "
+        f"largest torch-onnxruntime difference {metadata.parity_max_abs_diff:.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()

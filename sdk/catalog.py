@@ -1,0 +1,67 @@
+"""The released models: ``models/models.toml`` lists them, the ONNX files lie beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import ModelError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One released model. The rest of what is known about it is in the metadata of its ONNX file."""
+
+    name: str
+    file: str
+    sha256: str
+    summary: str
+    licence: str
+    metrics: dict[str, float]
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / self.file
+
+
+@cache
+def releases() -> dict[str, Release]:
+    """Name -> release, in the order of the file; the first is the default."""
+    table: dict[str, Any] = tomllib.loads((FOLDER / "models.toml").read_text(encoding="utf-8"))
+    return {name: Release(name=name, **row) for name, row in table.items()}
+
+
+def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
+    """The ONNX bytes of a catalog name or a path, and how to call it in messages. Released files are checked against their sha256."""
+    text = os.fspath(model)
+    if text in releases():
+        release = releases()[text]
+        data = _read(release.path)
+        found = hashlib.sha256(data).hexdigest()
+        if found != release.sha256:
+            raise ModelError(f"The released model {text!r} is damaged (sha256 {found[:12]}, not {release.sha256[:12]}). Install the package again.")
+        return data, f"model {text!r}"
+    if not Path(text).suffix and not Path(text).exists():
+        raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx file works too.")
+    if Path(text).suffix.lower() not in (".onnx",):
+        raise ModelError(f"{text} does not end in .onnx; this version runs ONNX files and released models ({', '.join(releases())}).")
+    return _read(Path(text)), text
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror or error}. Check the path.") from error

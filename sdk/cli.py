@@ -1,0 +1,168 @@
+"""The command line: ``inverse-halftoner restore | halftone | models | info``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sdk
+from sdk import errors, files
+from sdk.batch import Job, plan_jobs, run_jobs
+from sdk.halftoning import METHODS, method_named
+from sdk.inverse_halftoner import TWO_LEVEL_SHARE
+
+EXAMPLES = """examples:
+  inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile and EXIF are kept
+  inverse-halftoner restore scans/ -o restored/                 a folder; its tree is kept, finished files are skipped
+  inverse-halftoner restore 'scans/*.png' cover.gif -o restored/
+  inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5
+  inverse-halftoner halftone photo.jpg -o dots.png --method am-screen --set lpi=85 --set dpi=300
+  inverse-halftoner models
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 = all done, 1 = some or all failed, 2 = wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        return options.command(options)
+    except errors.InverseHalftonerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; finished files are kept, run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inverse-halftoner",
+        description="Turn halftones (1-bit dithers, scans cut to two levels) back into continuous-tone photographs.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {sdk.__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    restore = commands.add_parser("restore", help="halftone -> photograph", description="Restore halftones. Sources are never changed.")
+    _add_files(restore)
+    restore.add_argument("--model", default="fast", help="a name from `inverse-halftoner models`, or an .onnx file (default: fast)")
+    restore.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU")
+    restore.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
+    restore.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
+    restore.add_argument(
+        "--threshold",
+        type=float,
+        metavar="LEVEL",
+        help=f"cut the input to black and white at this level (0..1) first; for halftones with less than {TWO_LEVEL_SHARE:.0%} black and white",
+    )
+    restore.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
+    restore.set_defaults(command=_restore)
+
+    halftone = commands.add_parser(
+        "halftone",
+        help="photograph -> halftone",
+        description="Halftone photographs by a classical method.",
+        epilog="methods (with parameters for --set):\n" + _method_table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_files(halftone)
+    halftone.add_argument("--method", default="floyd-steinberg", help="default: floyd-steinberg; the list is below")
+    halftone.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the method; may be repeated")
+    halftone.add_argument("--grey", action="store_true", help="turn colour to grey first (else each channel is halftoned on its own)")
+    halftone.set_defaults(command=_halftone)
+
+    models = commands.add_parser("models", help="list the released models with their metrics")
+    models.set_defaults(command=_models)
+
+    info = commands.add_parser("info", help="everything a model says of itself")
+    info.add_argument("model", help="a name from `inverse-halftoner models`, or an .onnx file")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="IN", help="files, folders (with all below them), or quoted globs")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
+    existing.add_argument("--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)")
+
+
+def _method_table() -> str:
+    def parameters(name: str) -> str:
+        return ", ".join(f"{key}={value}" for key, value in METHODS[name].parameters.items())
+
+    width = max(map(len, METHODS))
+    return "\n".join(f"  {m.name:<{width}}  {m.summary}  [{parameters(m.name)}]" for m in METHODS.values())
+
+
+def _restore(options: argparse.Namespace) -> int:
+    jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
+    restorer = sdk.InverseHalftoner(
+        options.model, device=options.device, tile=options.tile, overlap=options.overlap, threshold=options.threshold, threads=options.threads
+    )
+    return _run(jobs, options, lambda job, overwrite: restorer.run_file(job.source, job.target, overwrite))
+
+
+def _halftone(options: argparse.Namespace) -> int:
+    parameters = dict(_parameter(text, options.method) for text in options.set)
+    halftoner = sdk.Halftoner(options.method, grey=options.grey, **parameters)
+    jobs = plan_jobs(options.inputs, options.output, files.halftone_suffix)
+    return _run(jobs, options, lambda job, overwrite: halftoner.run_file(job.source, job.target, overwrite))
+
+
+def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job, bool], None]) -> int:
+    single_file = len(jobs) == 1 and jobs[0].target == options.output
+    if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
+        raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
+    outcome = run_jobs(jobs, work, overwrite=options.overwrite)
+    if outcome.skipped and not options.skip_existing:
+        print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
+    for job, error in outcome.failed:
+        print(f"error: {error if str(job.source) in str(error) else f'{job.source}: {error}'}", file=sys.stderr)
+    if outcome.failed:
+        print(f"{len(outcome.done)} done, {len(outcome.failed)} failed", file=sys.stderr)
+    return 1 if outcome.failed else 0
+
+
+def _parameter(text: str, method: str) -> tuple[str, object]:
+    """``name=value`` with the value in the type of the method's default."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise errors.OptionError(f"--set {text}: write NAME=VALUE, for example --set size=8.")
+    default = method_named(method).parameters.get(name)
+    try:
+        if isinstance(default, bool):
+            return name, {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]
+        return name, value if default is None else type(default)(value)
+    except (ValueError, KeyError) as error:
+        raise errors.OptionError(f"--set {text}: {value!r} is no {type(default).__name__} (the default is {default}).") from error
+
+
+def _models(_: argparse.Namespace) -> int:
+    for release in sdk.models().values():
+        print(f"{release.name}: {release.summary} ({release.path.stat().st_size / 2**20:.1f} MiB, {release.licence})")
+        for metric, value in release.metrics.items():
+            print(f"    {metric} = {value:g}")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    restorer = sdk.InverseHalftoner(options.model, device="cpu")
+    for key, value in vars(restorer.metadata).items():
+        print(f"{key}: {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

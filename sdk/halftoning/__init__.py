@@ -1,0 +1,119 @@
+"""Classical halftoning: one table of methods drives ``Halftoner``, the CLI, the docs and the tests.
+
+>>> white = Halftoner("floyd-steinberg", serpentine=True).run(grey)      # bool HxW, True = white
+>>> white = Halftoner("am-screen", lpi=85, dpi=300, angle=45).run(rgb)   # bool HxWx3, each channel screened on its own
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sdk.errors import OptionError, UnsupportedImageError, nearest
+from sdk.halftoning import palettes, thresholds
+from sdk.halftoning.error_diffusion import KERNELS, diffuse
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table. ``apply`` takes uint8 HxW (``per_plane``) or HxW / HxWx3, and the parameters as keywords."""
+
+    name: str
+    family: str
+    summary: str
+    apply: Callable[..., np.ndarray]
+    per_plane: bool = True
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters it takes, with their defaults."""
+        signature = inspect.signature(self.apply)
+        return {name: p.default for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def _error_diffusion(grey: np.ndarray, *, serpentine: bool = False, kernel: str) -> np.ndarray:
+    return diffuse(grey, KERNELS[kernel], serpentine)
+
+
+def _exceeds(grey: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    if threshold.shape != grey.shape:
+        threshold = thresholds.tile_over(threshold, *grey.shape)
+    return grey > threshold * np.float32(255)
+
+
+def _bayer(grey: np.ndarray, *, size: int = 8) -> np.ndarray:
+    return _exceeds(grey, thresholds.bayer(size))
+
+
+def _clustered_dot(grey: np.ndarray, *, size: int = 8) -> np.ndarray:
+    return _exceeds(grey, thresholds.clustered_dot(size))
+
+
+def _am_screen(grey: np.ndarray, *, lpi: float = 85.0, dpi: float = 600.0, angle: float = 45.0, dot: str = "round") -> np.ndarray:
+    if lpi <= 0 or dpi <= 0:
+        raise OptionError(f"lpi = {lpi:g} and dpi = {dpi:g}: both must be above 0.")
+    return _exceeds(grey, thresholds.am_screen(*grey.shape, period=dpi / lpi, angle=angle, dot=dot))
+
+
+def _blue_noise(grey: np.ndarray, *, size: int = 64, seed: int = 0) -> np.ndarray:
+    return _exceeds(grey, thresholds.blue_noise(size, seed))
+
+
+def _white_noise(grey: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    return _exceeds(grey, thresholds.white_noise(*grey.shape, seed=seed))
+
+
+def _palette(image: np.ndarray, *, colors: int = 256, palette: str = "median-cut", dither: bool = True) -> np.ndarray:
+    rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+    return palettes.reduce_palette(rgb, colors, palette, dither)
+
+
+def _bit_depth(image: np.ndarray, *, bits: int = 3) -> np.ndarray:
+    return palettes.quantise_bits(image, bits)
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        *(
+            Method(name, "error diffusion", f"{kernel.source}; raster or serpentine", partial(_error_diffusion, kernel=name))
+            for name, kernel in KERNELS.items()
+        ),
+        Method("bayer", "ordered", "dispersed dots, Bayer 1973; size 2, 4, 8 or 16", _bayer),
+        Method("clustered-dot", "ordered", "one growing dot per size x size cell", _clustered_dot),
+        Method("am-screen", "screen", "print screen of lpi at dpi, any angle, round, diamond or line dots", _am_screen),
+        Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993", _blue_noise),
+        Method("white-noise", "noise", "random thresholds", _white_noise),
+        Method("palette", "palette", "GIF palette (median-cut, octree or web), error-diffused", _palette, per_plane=False),
+        Method("bit-depth", "bit depth", "keep the highest bits, no dither; Hou & Qiu 2017 eq. 2", _bit_depth, per_plane=False),
+    )
+}
+
+
+def method_named(name: str) -> Method:
+    """The row of the table, or an ``OptionError`` that names the nearest."""
+    if name not in METHODS:
+        raise OptionError(f"Halftoning method {name!r} is unknown.{nearest(name, METHODS)}")
+    return METHODS[name]
+
+
+def halftone(image: np.ndarray, name: str, **parameters: Any) -> np.ndarray:
+    """Halftone uint8 HxW or HxWx3 by the method ``name``; the plain function under ``Halftoner``.
+
+    Returns bool of the same shape, True = white (``palette``: uint8 HxWx3; ``bit-depth``: uint8 of the same shape).
+    """
+    method = method_named(name)
+    unknown = parameters.keys() - (method.parameters.keys() - {"kernel"})
+    if unknown:
+        first = sorted(unknown)[0]
+        raise OptionError(f"Method {name!r} has no parameter {first!r}.{nearest(first, method.parameters.keys() - {'kernel'})}")
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise UnsupportedImageError(f"Found {image.dtype} of shape {image.shape}; halftone() takes uint8 HxW or HxWx3.")
+    if image.ndim == 3 and method.per_plane:
+        return np.stack([method.apply(np.ascontiguousarray(image[..., c]), **parameters) for c in range(3)], axis=-1)
+    return method.apply(image, **parameters)

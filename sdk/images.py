@@ -1,0 +1,145 @@
+"""Pictures in memory: what comes in as an array or a PIL image, and goes out as the same kind.
+
+Arrays are HxW or HxWx3/4 in RGB(A) order: bool, uint8, uint16, or float32 in [0, 1]. Nothing is converted in silence; what
+is not on this list is an ``UnsupportedImageError`` that says what was found and how to convert it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from sdk.errors import UnsupportedImageError
+
+MIN_SIDE = 8
+"""px; a smaller picture holds too few dots to say anything about tone."""
+
+ACCEPTED = "Accepted: HxW, HxWx3 or HxWx4 (RGB, RGBA), of bool, uint8, uint16, or float32 in [0, 1]."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture or page. ``pixels``: HxW or HxWx3 (RGB) of bool, uint8, uint16 or float32; ``alpha``: HxW of the same dtype."""
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    duration: float | None = None
+    """Milliseconds a frame of an animation is shown."""
+
+    def with_pixels(self, pixels: np.ndarray) -> Picture:
+        """The same picture with other pixels; alpha and duration stay, alpha in the dtype of the new pixels."""
+        alpha = self.alpha
+        if alpha is not None and alpha.dtype != pixels.dtype:
+            alpha = from_unit(to_unit(alpha), pixels.dtype)
+        return replace(self, pixels=pixels, alpha=alpha)
+
+
+def to_unit(pixels: np.ndarray) -> np.ndarray:
+    """float32 in [0, 1], whatever the dtype."""
+    if pixels.dtype == np.float32:
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.float32)
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def from_unit(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Clip to [0, 1], round half to even, and store as ``dtype``; bool becomes uint8, since restored tone is continuous."""
+    values = np.clip(values, 0, 1)
+    if dtype == np.float32:
+        return values.astype(np.float32, copy=False)
+    integer = np.uint8 if dtype == np.bool_ else np.dtype(dtype).type
+    return np.rint(values * np.float32(np.iinfo(integer).max)).astype(integer)
+
+
+def picture_from_array(array: np.ndarray) -> Picture:
+    """Check an array and split off its alpha channel."""
+    if array.dtype not in (np.bool_, np.uint8, np.uint16, np.float32):
+        advice = " Convert it with array.astype(np.float32)." if array.dtype.kind == "f" else ""
+        raise UnsupportedImageError(f"Found an array of dtype {array.dtype}.{advice} {ACCEPTED}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        advice = " Drop the last axis: array[..., 0]." if array.ndim == 3 and array.shape[2] == 1 else ""
+        raise UnsupportedImageError(f"Found an array of shape {array.shape}.{advice} {ACCEPTED}")
+    check_size(*array.shape[:2])
+    if array.dtype == np.float32:
+        if not np.isfinite(array).all():
+            raise UnsupportedImageError(f"Found {np.count_nonzero(~np.isfinite(array))} NaN or infinite values; replace them first.")
+        low, high = float(array.min()), float(array.max())
+        if low < 0 or high > 1:
+            raise UnsupportedImageError(f"Found float values in [{low:g}, {high:g}]; they must lie in [0, 1]. Divide by the white level.")
+    if array.ndim == 3 and array.shape[2] == 4:
+        return Picture(array[..., :3], array[..., 3])
+    return Picture(array)
+
+
+def picture_to_array(picture: Picture) -> np.ndarray:
+    """HxW, HxWx3 or HxWx4; a grey picture with alpha becomes RGBA."""
+    if picture.alpha is None:
+        return picture.pixels
+    rgb = picture.pixels if picture.pixels.ndim == 3 else np.repeat(picture.pixels[..., None], 3, axis=-1)
+    return np.concatenate([rgb, picture.alpha[..., None]], axis=-1)
+
+
+def check_size(height: int, width: int) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise UnsupportedImageError(f"Found a picture of {width}x{height} px; each side must be at least {MIN_SIDE} px.")
+
+
+def picture_from_pil(image: Image.Image) -> Picture:
+    """Check a PIL image; palettes become RGB (or grey, if all their colours are grey), transparency becomes alpha."""
+    check_size(image.height, image.width)
+    duration = image.info.get("duration")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        image = _without_palette(image)
+    if image.mode == "1":
+        return Picture(np.array(image, dtype=bool), duration=duration)
+    if image.mode in ("L", "RGB"):
+        return Picture(np.array(image), duration=duration)
+    if image.mode in ("LA", "RGBA"):
+        channels = np.array(image)
+        pixels = channels[..., 0] if image.mode == "LA" else channels[..., :3]
+        return Picture(np.ascontiguousarray(pixels), np.ascontiguousarray(channels[..., -1]), duration)
+    if image.mode.startswith("I"):
+        values = np.array(image)
+        if values.min() >= 0 and values.max() <= 65535:
+            return Picture(values.astype(np.uint16), duration=duration)
+        raise UnsupportedImageError(f"Found integers in [{values.min()}, {values.max()}]; scale them to 0..65535 (16 bit).")
+    if image.mode == "F":
+        return replace(picture_from_array(np.array(image, dtype=np.float32)), duration=duration)
+    raise UnsupportedImageError(
+        f"Found colour mode {image.mode}. Accepted: 1-bit, grey, RGB, palettes, each with or without alpha, and 16-bit grey. "
+        'Convert it with its ICC profile to RGB first, for example in Pillow by ImageCms.profileToProfile(..., outputMode="RGB").'
+    )
+
+
+def _without_palette(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    opaque = rgba.getextrema()[3][0] == 255
+    red, green, blue, _ = (np.asarray(band) for band in rgba.split())
+    profile = image.info.get("icc_profile") or b""
+    # With an RGB profile the picture must stay RGB: a grey one would no longer fit the profile that is written back.
+    grey = profile[16:20] != b"RGB " and np.array_equal(red, green) and np.array_equal(green, blue)
+    mode = ("L" if grey else "RGB") + ("" if opaque else "A")
+    converted = rgba.convert(mode)
+    if mode == "L" and set(np.unique(red)) <= {0, 255}:
+        converted = converted.convert("1", dither=Image.Dither.NONE)
+    return converted
+
+
+def picture_to_pil(picture: Picture) -> Image.Image:
+    """1 (bool), L, LA, RGB, RGBA (uint8), I;16 (uint16 grey) or F (float32 grey); PIL has no other kinds."""
+    pixels, alpha = picture.pixels, picture.alpha
+    if pixels.dtype == np.bool_:
+        pixels, alpha = pixels.astype(np.uint8) * 255, None if alpha is None else alpha.astype(np.uint8) * 255
+        if pixels.ndim == 2 and alpha is None:
+            return Image.fromarray(pixels).convert("1", dither=Image.Dither.NONE)
+    if pixels.dtype == np.uint8:
+        if alpha is None:
+            return Image.fromarray(np.ascontiguousarray(pixels))
+        bands = [pixels] if pixels.ndim == 2 else [pixels[..., c] for c in range(3)]
+        return Image.merge("LA" if pixels.ndim == 2 else "RGBA", [Image.fromarray(np.ascontiguousarray(b)) for b in (*bands, alpha)])
+    if pixels.ndim == 2 and alpha is None:
+        return Image.fromarray(pixels)
+    raise UnsupportedImageError(f"PIL has no image kind for {pixels.dtype} {'colour' if pixels.ndim == 3 else 'with alpha'}; use arrays or files.")

@@ -1,0 +1,72 @@
+"""What a model says of itself: stored in the ONNX file's ``metadata_props``, one JSON value a key."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.errors import ModelError
+
+SCHEMA_VERSION = 1
+TASKS = ("inverse-halftoning",)
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """The facts the SDK runs a model by. Code asks these, never the file name."""
+
+    name: str
+    task: str
+    title: str
+    paper: str
+    licence: str
+    training_data: str
+    """What it was trained on, with the licences."""
+    input_color: str = "grey"
+    """``grey``: one plane, colour pictures are restored channel by channel."""
+    output_color: str = "grey"
+    input_range: tuple[float, float] = (0.0, 1.0)
+    size_multiple: int = 1
+    """Height and width given to the network are multiples of this; the SDK pads by reflection and crops."""
+    tile: int = 1024
+    """Default side of a tile, px."""
+    halo: int = 0
+    """How far, in px, a change of the input visibly reaches; tiles overlap by at least twice this."""
+    needs_noise: bool = False
+    num_inference_steps: int = 1
+    parameters: int = 0
+    kflop_per_pixel: float = 0.0
+    """Multiply and add count as two."""
+    parity_max_abs_diff: float | None = None
+    """Largest difference between torch and onnxruntime seen by ``export.verify``, values in [0, 1]."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """``<test set>/<method>/<metric>`` -> value."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Steps, seconds, and the recipe's own keys."""
+    schema_version: int = SCHEMA_VERSION
+
+    def to_props(self) -> dict[str, str]:
+        """Strings for ``metadata_props``."""
+        return {key: json.dumps(value) for key, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_props(cls, props: Mapping[str, str], where: str) -> ModelMetadata:
+        """Read them back; ``where`` names the file in the error of a foreign one."""
+        if "schema_version" not in props or "task" not in props:
+            raise ModelError(
+                f"{where} is an ONNX file but not an inverse-halftoner model (its metadata has no schema_version and task). "
+                "Use a name from `inverse-halftoner models`, or a file written by `python -m export.onnx`."
+            )
+        try:
+            values = {key: json.loads(props[key]) for key in props if key in {f.name for f in dataclasses.fields(cls)}}
+            if values["schema_version"] > SCHEMA_VERSION:
+                raise ModelError(
+                    f"{where} has metadata schema {values['schema_version']}; this version reads up to {SCHEMA_VERSION}. Upgrade inverse-halftoner."
+                )
+            values["input_range"] = tuple(values["input_range"])
+            return cls(**values)
+        except (json.JSONDecodeError, TypeError, KeyError) as error:
+            raise ModelError(f"{where} has damaged metadata ({error}). Export the model again, or fetch a fresh copy.") from error

@@ -1,0 +1,72 @@
+"""Cut a plane into overlapping tiles and blend the results (numpy; the reference for the CUDA kernels).
+
+Along each axis neighbours share at least ``overlap`` pixels. In the middle half of what they share, one fades into the
+other by a squared-sine (Hann) ramp; the outer quarters, where a tile lacks context, count for nothing. The weights of
+all tiles add up to exactly one everywhere, so nothing is divided at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+
+from sdk.errors import OptionError
+
+Infer = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis: pixels ``start`` .. ``start + weights.size`` and how much each counts."""
+
+    start: int
+    weights: np.ndarray
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.start, self.start + self.weights.size)
+
+
+def spans(length: int, tile: int, overlap: int) -> list[Span]:
+    """Evenly spread tiles of one size that cover ``length`` pixels; a single one where it fits."""
+    if not 0 <= overlap <= tile // 3:
+        # a pixel shared by three tiles must lie on one fade only, or the weights would not add up to one
+        raise OptionError(f"tile = {tile} px, overlap = {overlap} px: the overlap must be 0 .. a third of the tile.")
+    if length <= tile:
+        return [Span(0, np.ones(length, np.float32))]
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = np.linspace(0, length - tile, count).round().astype(int).tolist()
+    weights = [np.ones(tile, np.float32) for _ in starts]
+    for i, (left, right) in enumerate(pairwise(starts)):
+        shared = left + tile - right
+        fade = np.clip((np.arange(shared, dtype=np.float32) + 0.5) / max(shared, 1) * 2 - 0.5, 0, 1)
+        rise = np.sin(np.pi / 2 * fade) ** 2
+        weights[i + 1][:shared] *= rise
+        weights[i][tile - shared :] *= 1 - rise
+    return [Span(start, w) for start, w in zip(starts, weights)]
+
+
+def infer_tiled(plane: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1) -> np.ndarray:
+    """Run ``infer`` ((1, 1, h, w) float32 -> same shape) over float32 HxW ``plane`` tile by tile; float32 HxW.
+
+    Tiles are padded by reflection to a ``multiple`` at the bottom and right, where the picture ends.
+    """
+    height, width = plane.shape
+    rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
+    if len(rows) == len(columns) == 1:
+        return _infer_padded(plane, infer, multiple)
+    whole = np.zeros_like(plane)
+    for row, column in product(rows, columns):
+        part = _infer_padded(plane[row.slice, column.slice], infer, multiple)
+        part *= row.weights[:, None] * column.weights[None, :]
+        whole[row.slice, column.slice] += part
+    return whole
+
+
+def _infer_padded(part: np.ndarray, infer: Infer, multiple: int) -> np.ndarray:
+    height, width = part.shape
+    padded = np.pad(part, ((0, -height % multiple), (0, -width % multiple)), mode="symmetric")
+    return infer(padded[None, None])[0, 0, :height, :width]

@@ -1,0 +1,76 @@
+"""A run on disk: one safetensors file with everything that a resumed run needs, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from training.config import Recipe, from_table, to_table
+from training.models import build
+
+CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
+
+
+def save_weights(path: Path, weights: dict[str, Tensor], recipe: Recipe, progress: dict[str, Any]) -> None:
+    """Released weights: the averaged (EMA) model, with its recipe and how far it was trained in the header."""
+    _write(path, weights, {"recipe": to_table(recipe), "progress": progress})
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], Recipe, dict[str, Any]]:
+    """Weights, recipe and progress of ``save_weights``."""
+    tensors, header = _read(path)
+    return tensors, from_table(Recipe, header["recipe"], str(path)), header["progress"]
+
+
+def load_model(path: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
+    """The network those weights belong to, ready to run, with its recipe and progress."""
+    tensors, recipe, progress = load_weights(path)
+    model = build(recipe.architecture, **recipe.model)
+    model.load_state_dict(tensors)
+    return model.eval(), recipe, progress
+
+
+def save_checkpoint(path: Path, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer], recipe: Recipe, progress: dict[str, Any]) -> None:
+    """Model, average, optimiser states and progress; the learning rates follow from the progress."""
+    tensors = {f"model/{k}": v for k, v in model.state_dict().items()} | {f"ema/{k}": v for k, v in ema.state_dict().items()}
+    for i, optimiser in enumerate(optimisers):
+        for parameter, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{i}/{parameter}/{key}": torch.as_tensor(value) for key, value in state.items()}
+    _write(path, tensors, {"recipe": to_table(recipe), "progress": progress})
+
+
+def load_checkpoint(path: Path, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Fill all of them from ``save_checkpoint``'s file; returns the progress."""
+    tensors, header = _read(path)
+    for prefix, module in (("model/", model), ("ema/", ema)):
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    for i, optimiser in enumerate(optimisers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith(f"optimiser/{i}/"):
+                _, _, parameter, key = name.split("/")
+                state.setdefault(int(parameter), {})[key] = value
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return header["progress"]
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    # clone(): safetensors refuses views and channels_last memory
+    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    save_file(plain, partial, metadata={key: json.dumps(value) for key, value in header.items()})
+    os.replace(partial, path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, framework="pt") as stored:
+        header = {key: json.loads(value) for key, value in stored.metadata().items()}
+        return {name: stored.get_tensor(name) for name in stored.keys()}, header

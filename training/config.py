@@ -1,0 +1,133 @@
+"""Recipes: TOML files read into frozen dataclasses. An unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sdk.errors import nearest
+from training.degradations import HalftoneFamily
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RECIPES = Path(__file__).parent / "recipes"
+Config = TypeVar("Config")
+
+
+class RecipeError(Exception):
+    """A recipe is missing, is not TOML, or has a key or value that does not fit."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    mix: tuple[HalftoneFamily, ...]
+    """The halftoning methods a crop is drawn through."""
+    crop: int = 96
+    """Side of a training crop, px."""
+    batch: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    name: str = "muon"
+    """``muon`` (hidden convolutions; AdamW for the rest) or ``adamw`` (all)."""
+    learning_rate: float = 1e-3
+    """Of AdamW, at its peak."""
+    muon_learning_rate: float = 1e-2
+    """Of Muon: how far the spectral norm of a kernel moves in a step, at its peak."""
+    warmup_steps: int = 200
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    every: int = 500
+    """Steps between two looks at val."""
+    pictures: int = 16
+    methods: tuple[str, ...] = ("floyd-steinberg",)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    """The released model's name."""
+    architecture: str
+    """A key of ``training.models.ARCHITECTURES``."""
+    data: DataConfig
+    steps: int
+    """Default length; ``--steps`` or ``--minutes`` override it."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the architecture."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+    validation: ValidationConfig = ValidationConfig()
+    card: dict[str, Any] = field(default_factory=dict)
+    """What the exported model says of itself: title, paper, licence, training data."""
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Read ``training/recipes/<name>.toml`` or the TOML file at a path."""
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{name_or_path}.toml"
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe {str(name_or_path)!r}.{nearest(str(name_or_path), (p.stem for p in RECIPES.glob('*.toml')))}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+    return from_table(Recipe, table, str(path))
+
+
+def from_table(cls: type[Config], table: dict[str, Any], where: str) -> Config:
+    """Build the dataclass ``cls`` from a TOML table, recursively; ``where`` begins the error messages."""
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in fields:
+            raise RecipeError(f"{where}: unknown key {key!r}.{nearest(key, fields)}")
+    for key, f in fields.items():
+        if key not in table and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise RecipeError(f"{where}: the key {key!r} is missing.")
+    return cls(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise RecipeError(f"{where} must be a table, not {value!r}.")
+        return from_table(hint, value, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise RecipeError(f"{where} must be a list, not {value!r}.")
+        each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(each) != len(value):
+            raise RecipeError(f"{where} must have {len(each)} values, not {len(value)}.")
+        return tuple(_convert(h, v, where) for h, v in zip(each, value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise RecipeError(f"{where} must be a table, not {value!r}.")
+        return {k: _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    if hint is Any or origin in (typing.Union, types.UnionType):
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    expected = origin or hint
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise RecipeError(f"{where} must be {expected.__name__}, not {value!r}.")
+    return value
+
+
+def to_table(config: Any) -> dict[str, Any]:
+    """The recipe as plain lists and tables, to be stored beside its weights; ``from_table`` reads it back."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,88 @@
+"""Training pairs made on the fly from a folder of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from training.degradations import HalftoneFamily, random_halftone
+
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+MARGIN = 32
+"""The halftone starts up to this many px outside the crop, so that neither error-diffusion start-up nor one phase of a screen dominates."""
+
+
+class DataError(Exception):
+    """A data folder is missing or holds no usable photographs."""
+
+
+def photo_paths(folder: Path) -> list[Path]:
+    """All photographs below ``folder``, sorted; an error says what is missing."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. Give --data a folder with train/, val/ and test/<set>/ sub-folders of photographs.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not paths:
+        raise DataError(f"{folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
+    return paths
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """uint8 HxWx3 RGB."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise DataError(f"{path} cannot be read as a picture; remove it from the data folder.")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """uint8 HxW by OpenCV's luma weights (colour first, then BGR2GRAY), as all tables here use it."""
+    return cv2.cvtColor(read_rgb(path), cv2.COLOR_RGB2GRAY)
+
+
+def augment(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of the eight flips and quarter turns."""
+    region = np.rot90(region, rng.integers(4))
+    return np.ascontiguousarray(region[:, ::-1] if rng.random() < 0.5 else region)
+
+
+class HalftonePairs(Dataset):
+    """Item ``step`` is the whole batch of that training step: (halftones, photographs), each (batch, 1, crop, crop) float32 in [0, 1].
+
+    A batch depends on ``seed`` and ``step`` only, so a resumed run sees what it would have seen, and any number of
+    loader processes gives the same data. Photographs are decoded once and kept (grey: about 0.15 MB each at 480x320).
+    """
+
+    def __init__(self, folder: Path, mix: Sequence[HalftoneFamily], crop: int, batch: int, steps: int, seed: int = 0):
+        need = crop + MARGIN
+        photos = [read_grey(path) for path in photo_paths(folder)]
+        self.photos = [photo for photo in photos if min(photo.shape) >= need]
+        if not self.photos:
+            raise DataError(f"No photograph in {folder} is at least {need}x{need} px, which crops of {crop} px need.")
+        self.mix, self.crop, self.batch, self.steps, self.seed = tuple(mix), crop, batch, steps, seed
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self.seed, step))
+        halftones, photos = zip(*(self._pair(rng) for _ in range(self.batch)))
+        return (
+            torch.from_numpy(np.stack(halftones)[:, None].astype(np.float32)),
+            torch.from_numpy(np.stack(photos)[:, None].astype(np.float32) / 255),
+        )
+
+    def _pair(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        photo = self.photos[rng.integers(len(self.photos))]
+        size = self.crop + MARGIN
+        top, left = (rng.integers(extent - size + 1) for extent in photo.shape)
+        region = augment(photo[top : top + size, left : left + size], rng)
+        top, left = rng.integers(MARGIN + 1, size=2)
+        inside = np.s_[top : top + self.crop, left : left + self.crop]
+        return random_halftone(region, self.mix, rng)[inside], region[inside]

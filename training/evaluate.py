@@ -1,0 +1,164 @@
+"""Measure a model: ``python -m training.evaluate fast --data DIR -o docs``.
+
+For every halftoning method and test set: PSNR, SSIM and LPIPS of the model and of a Gaussian blur and non-local means tuned
+for that method on val. The model runs as users run it, through ``sdk.InverseHalftoner``. Writes <name>.json and <name>.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import sdk
+from sdk.halftoning import halftone
+from sdk.halftoning.error_diffusion import KERNELS
+from training.baselines import tune
+from training.data import DataError, photo_paths, read_grey
+from training.metrics import Lpips, psnr, ssim
+
+Restore = Callable[[np.ndarray], np.ndarray]
+LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
+
+
+@dataclass(frozen=True)
+class Dither:
+    """A row of the table: a halftoning method with its parameters."""
+
+    title: str
+    method: str
+    parameters: dict
+
+    def __call__(self, grey: np.ndarray) -> np.ndarray:
+        return halftone(grey, self.method, **self.parameters)
+
+
+DITHERS = (
+    *(Dither(name, name, {}) for name in KERNELS),
+    Dither("floyd-steinberg, serpentine", "floyd-steinberg", {"serpentine": True}),
+    Dither("bayer 8x8", "bayer", {"size": 8}),
+    Dither("clustered-dot 6x6", "clustered-dot", {"size": 6}),
+    Dither("clustered-dot 8x8", "clustered-dot", {"size": 8}),
+    Dither("blue-noise", "blue-noise", {"size": 64, "seed": 100}),  # a mask that training never saw
+    Dither("am-screen 6 px, 45 degrees", "am-screen", {"lpi": 100.0, "dpi": 600.0, "angle": 45.0}),
+)
+EVERY_DITHER = ("kodak24",)
+"""Test sets measured with all rows; the others with Floyd-Steinberg alone."""
+
+
+def centre_256(grey: np.ndarray) -> np.ndarray:
+    """Shorter side to 256 px by area, then the central 256x256 px: the protocol of the papers."""
+    scale = 256 / min(grey.shape)
+    height, width = (max(256, round(extent * scale)) for extent in grey.shape)
+    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = (height - 256) // 2, (width - 256) // 2
+    return np.ascontiguousarray(small[top : top + 256, left : left + 256])
+
+
+def test_sets(data: Path) -> dict[str, list[np.ndarray]]:
+    """Name -> uint8 grey pictures of every folder in data/test, and coco_val50 a second time at 256x256."""
+    folders = sorted(folder for folder in (data / "test").glob("*") if folder.is_dir())
+    if not folders:
+        raise DataError(f"{data}/test has no folders. Put test sets there, for example test/kodak24 with the 24 Kodak pictures.")
+    sets = {folder.name: [read_grey(path) for path in photo_paths(folder)] for folder in folders}
+    if "coco_val50" in sets:
+        sets["coco_val50@256"] = [centre_256(grey) for grey in sets["coco_val50"]]
+    return sets
+
+
+def tuning_pictures(data: Path, count: int = 10) -> list[np.ndarray]:
+    """The centre of evenly chosen val pictures, on which the baselines are tuned."""
+    paths = photo_paths(data / "val")
+    return [centre_256(read_grey(path)) for path in paths[:: max(1, len(paths) // count)][:count]]
+
+
+def measure(restore: Restore, dither: Dither, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
+    """Mean PSNR (dB), SSIM and LPIPS over the pictures of one set."""
+    scores = []
+    for photo in photos:
+        restored = restore(dither(photo))
+        scores.append((psnr(restored, photo), ssim(restored, photo), lpips(restored, photo)))
+    means = np.mean(scores, axis=0)
+    return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
+
+
+def evaluate(name: str, restore: Restore, data: Path, lpips: Lpips) -> Iterator[dict]:
+    """One row a restorer, method and test set."""
+    sets, pictures = test_sets(data), tuning_pictures(data)
+    for dither in tqdm(DITHERS, desc="methods"):
+        tuned = tune([(dither(photo), photo) for photo in pictures])
+        restorers = {name: ({}, restore), **tuned}
+        for set_name, photos in sets.items():
+            if set_name not in EVERY_DITHER and dither is not DITHERS[0]:
+                continue
+            for title, (settings, function) in restorers.items():
+                scores = measure(function, dither, photos, lpips)
+                yield {"restorer": title, "dither": dither.title, "set": set_name, "settings": settings, **scores}
+
+
+def markdown(name: str, rows: list[dict], command: str) -> str:
+    """The rows as tables: all methods on the first set, then Floyd-Steinberg on all sets."""
+
+    def cell(restorer: str, dither: str, set_name: str) -> str:
+        row = next(r for r in rows if (r["restorer"], r["dither"], r["set"]) == (restorer, dither, set_name))
+        return f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}"
+
+    restorers = list(dict.fromkeys(row["restorer"] for row in rows))
+    head = f"| | {' | '.join(restorers)} | gain, dB |\n|---|{'---|' * (len(restorers) + 1)}\n"
+
+    def gain(dither: str, set_name: str) -> str:
+        values = {r["restorer"]: r["psnr"] for r in rows if (r["dither"], r["set"]) == (dither, set_name)}
+        return f"{values[name] - max(v for k, v in values.items() if k != name):+.2f}"
+
+    def table(keys: list[tuple[str, str]], label: Callable[[str, str], str]) -> str:
+        return head + "".join(f"| {label(*key)} | {' | '.join(cell(r, *key) for r in restorers)} | {gain(*key)} |\n" for key in keys)
+
+    full = [set_name for set_name in EVERY_DITHER if any(row["set"] == set_name for row in rows)]
+    parts = [
+        f"# `{name}`: PSNR (dB) / SSIM / LPIPS\n",
+        f"Grey pictures, whole, from `{command}` ({software()}). The Gaussian and non-local means are tuned for each method on val;\n"
+        "*gain* is the PSNR above the better of them.\n",
+    ]
+    for set_name in full:
+        dithers = list(dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name))
+        mean = np.mean([row["psnr"] for row in rows if (row["restorer"], row["set"]) == (name, set_name) and row["dither"] in KERNELS])
+        parts.append(f"## All methods on {set_name}\n\n{table([(d, set_name) for d in dithers], lambda d, s: d)}")
+        parts.append(f"Mean PSNR of `{name}` over the nine error diffusions: **{mean:.2f} dB**.\n")
+    first = DITHERS[0].title
+    sets = list(dict.fromkeys(row["set"] for row in rows if row["dither"] == first))
+    parts.append(f"## {first} on all sets\n\n{table([(first, s) for s in sets], lambda d, s: s)}")
+    return "\n".join(parts)
+
+
+def software() -> str:
+    return f"{platform.machine()}, onnxruntime {version('onnxruntime')}, OpenCV {version('opencv-python-headless')}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a released model's name, or an .onnx file")
+    parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/<set>/")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the two files (default: runs)")
+    options = parser.parse_args()
+    weights = options.data / LPIPS_WEIGHTS
+    lpips = Lpips(weights if weights.is_file() else None)
+    restorer = sdk.InverseHalftoner(options.model, device="cpu")
+    name = restorer.metadata.name
+    rows = list(evaluate(name, restorer.run, options.data, lpips))
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / f"{name}.json").write_text(json.dumps({"model": name, "software": software(), "rows": rows}, indent=1) + "\n")
+    text = markdown(name, rows, f"python -m training.evaluate {name} --data DIR")
+    (options.output / f"{name}.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

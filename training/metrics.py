@@ -1,0 +1,96 @@
+"""PSNR and SSIM on uint8 pictures, LPIPS(alex): the same code for every model, baseline and table.
+
+PSNR and SSIM: after rounding to uint8, data range 255, no border crop; colour pictures over all channels.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdk.errors import MissingDependencyError
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape; infinite where they are equal."""
+    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Structural similarity (Wang et al. 2004): Gaussian window 11x11, sigma 1.5, K = 0.01 and 0.03, mean over the picture.
+
+    Only windows that lie wholly inside count, as in the authors' code; pictures are at least 11x11 px.
+    """
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    blur = lambda image: cv2.GaussianBlur(image, (11, 11), 1.5)[5:-5, 5:-5]  # noqa: E731
+    mean_x, mean_y = blur(x), blur(y)
+    variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    index = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+    return float(index.mean())
+
+
+class Lpips:
+    """LPIPS 0.1 with AlexNet features (Zhang et al. 2018); 0 = equal, about 0.7 = another picture.
+
+    ``weights`` is an .npz of torchvision's AlexNet convolutions (``features.N.weight``) and the LPIPS heads
+    (``lin.K.weight``). Without it the ``lpips`` package is used, which fetches its own.
+    """
+
+    CONVOLUTIONS = {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}  # index in torchvision: stride, padding
+
+    def __init__(self, weights: Path | None = None):
+        self._package = None
+        if weights is None:
+            self._package = _lpips_package()
+            return
+        with np.load(weights) as stored:
+            self._weights = {key: torch.from_numpy(stored[key].astype(np.float32)) for key in stored.files}
+
+    @torch.no_grad()
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Distance of two uint8 pictures, HxW or HxWx3."""
+        x, y = (_as_rgb_tensor(image) for image in (a, b))
+        if self._package is not None:
+            return float(self._package(2 * x - 1, 2 * y - 1))
+        distance = torch.zeros(())
+        for head, (fx, fy) in enumerate(zip(self._features(x), self._features(y))):
+            difference = (F.normalize(fx, dim=1, eps=1e-10) - F.normalize(fy, dim=1, eps=1e-10)) ** 2
+            distance = distance + F.conv2d(difference, self._weights[f"lin.{head}.weight"]).mean()
+        return float(distance)
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        x = (x - mean[:, None, None]) / std[:, None, None]
+        taps = []
+        for index, (stride, padding) in self.CONVOLUTIONS.items():
+            if index in (3, 6):
+                x = F.max_pool2d(x, 3, 2)
+            kernel, bias = self._weights[f"features.{index}.weight"], self._weights[f"features.{index}.bias"]
+            x = F.relu(F.conv2d(x, kernel, bias, stride, padding))
+            taps.append(x)
+        return taps
+
+
+def _as_rgb_tensor(image: np.ndarray) -> Tensor:
+    rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+    return torch.from_numpy(rgb.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+@cache
+def _lpips_package():
+    try:
+        import lpips
+    except ImportError as error:
+        raise MissingDependencyError(
+            "LPIPS needs AlexNet weights: give a data folder with alexnet_features_lpips_fp16.npz, or pip install lpips."
+        ) from error
+    return lpips.LPIPS(net="alex", verbose=False)

@@ -1,0 +1,63 @@
+"""``fast``: a small residual U-Net on half resolution, for CPUs and embedded GPUs.
+
+Design: the halftone is unshuffled to half resolution, where a dot and its neighbours become channels, and all 3x3
+convolutions run there or below. Coarser levels cost a quarter of the work per channel pair, so they carry most of the
+parameters and the context that tells one halftoning method from another. No normalisation, no global pooling: a tile
+computes exactly what the whole picture would.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))); the second convolution starts small, so that a deep stack starts near the identity."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.conv2.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(torch.relu(self.conv1(x)))
+
+
+def residual_blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+class FastNet(nn.Module):
+    """Halftone (N, 1, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of ``size_multiple``.
+
+    ``channels[i]`` and ``blocks[i]`` describe level i (half resolution first); every level but the last has its
+    blocks on the way down and again on the way up.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6)):
+        super().__init__()
+        self.size_multiple = 2 ** len(channels)
+        self.unshuffle, self.shuffle = nn.PixelUnshuffle(2), nn.PixelShuffle(2)
+        self.head = nn.Conv2d(4, channels[0], 5, padding=2)
+        fine_to_coarse = list(zip(channels, channels[1:], blocks))
+        self.down_blocks = nn.ModuleList(residual_blocks(fine, count) for fine, _, count in fine_to_coarse)
+        self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse, _ in fine_to_coarse)
+        self.bottom = residual_blocks(channels[-1], blocks[-1])
+        self.ups = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse, _ in fine_to_coarse)
+        self.up_blocks = nn.ModuleList(residual_blocks(fine, count) for fine, _, count in fine_to_coarse)
+        self.tail = nn.Conv2d(channels[0], 4, 3, padding=1)
+
+    def forward(self, halftone: Tensor) -> Tensor:
+        x = self.head(self.unshuffle(halftone))
+        skips = []
+        for blocks, down in zip(self.down_blocks, self.downs):
+            x = blocks(x)
+            skips.append(x)
+            x = down(x)
+        x = self.bottom(x)
+        for blocks, up in zip(reversed(self.up_blocks), reversed(self.ups)):
+            x = blocks(self.shuffle(up(x)) + skips.pop())
+        return self.shuffle(self.tail(x))

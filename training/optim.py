@@ -1,0 +1,53 @@
+"""Muon for the hidden convolutions, AdamW for the rest.
+
+Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a weight matrix by the nearest
+orthogonal matrix, found by five Newton-Schulz steps. So the learning rate is how far the spectral norm of a weight may
+move in a step, whatever its shape. Networks without normalisation blow up where that is much above 0.01.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Approximate U V^T of the singular value decomposition of a (rows, columns) matrix; singular values end in about 0.7..1.2."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = (matrix / (matrix.norm() + 1e-7)).bfloat16()  # enough: the iteration only has to land near 1
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return (x.T if tall else x).to(matrix.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised per weight; convolution kernels count as (out, in * height * width) matrices."""
+
+    def __init__(self, params, lr: float, momentum: float = 0.95):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                direction = parameter.grad.lerp(state["momentum"], group["momentum"])
+                matrix = direction.reshape(direction.shape[0], -1)
+                update = orthogonalise(matrix).reshape(parameter.shape)
+                parameter.add_(update, alpha=-group["lr"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
+
+
+def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(hidden convolution kernels for Muon, all other parameters for AdamW: first and last layer, biases, norms)."""
+    kernels = [module.weight for module in model.modules() if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
+    hidden = [kernel for kernel in kernels[1:-1] if min(kernel.shape[0], kernel[0].numel()) >= 16]
+    chosen = {id(kernel) for kernel in hidden}
+    return hidden, [parameter for parameter in model.parameters() if id(parameter) not in chosen]

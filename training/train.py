@@ -1,0 +1,187 @@
+"""Train one model: ``python -m training.train fast --data DIR --minutes 90``.
+
+DIR holds train/ and val/ folders of photographs. The run is kept in runs/<recipe>/ and goes on from where it stopped;
+weights.safetensors there is the averaged model so far. With --steps a resumed run follows the same trajectory as an
+uninterrupted one; with --minutes the schedule follows the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from sdk.halftoning import halftone
+from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, load_weights, save_checkpoint, save_weights
+from training.config import OptimiserConfig, Recipe, load_recipe
+from training.data import HalftonePairs, photo_paths, read_grey
+from training.metrics import psnr
+from training.models import build
+from training.optim import Muon, split_parameters
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    steps: int | None = None,
+    minutes: float | None = None,
+    start_from: Path | None = None,
+    workers: int = 0,
+    save_every: float = 180,
+    stop_after: int | None = None,
+) -> Path:
+    """Train (or go on with) the run in folder ``run``; returns the path of the averaged weights.
+
+    The budget is ``minutes`` of training time over all sessions of the run, or ``steps``. ``stop_after`` ends this
+    session at that step, with the schedule of the whole budget. ``start_from``: weights to warm-start from.
+    """
+    accelerator = Accelerator(mixed_precision="bf16")
+    device = accelerator.device
+    torch.manual_seed(recipe.data.seed)
+    model = build(recipe.architecture, **recipe.model).to(device, memory_format=torch.channels_last)
+    if start_from:
+        model.load_state_dict(load_weights(start_from)[0])
+    ema = copy.deepcopy(model).requires_grad_(False).eval()
+    optimisers = make_optimisers(model, recipe.optimiser)
+
+    done, spent = 0, 0.0  # steps, seconds
+    checkpoint = run / CHECKPOINT
+    if checkpoint.is_file():
+        progress = load_checkpoint(checkpoint, model, ema, optimisers)
+        done, spent = progress["steps"], progress["seconds"]
+    total = steps or (10**9 if minutes else recipe.steps)
+    pairs = HalftonePairs(data / "train", recipe.data.mix, recipe.data.crop, recipe.data.batch, total, recipe.data.seed)
+    loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
+    examples = validation_set(data / "val", recipe)
+    model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
+    board = SummaryWriter(str(run / "tensorboard"), purge_step=done)
+    bar = tqdm(total=None if minutes else total, initial=done, desc=recipe.name, unit="step", dynamic_ncols=True)
+
+    started = last_save = time.monotonic()
+    for halftones, photos in loader:
+        seconds = spent + time.monotonic() - started
+        elapsed = seconds / (60 * minutes) if minutes else done / total
+        if elapsed >= 1 or (stop_after is not None and done >= stop_after):
+            break
+        set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
+        restored = model(halftones.to(device, memory_format=torch.channels_last))
+        loss = F.l1_loss(restored, photos.to(device))
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimiser.clip_norm)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        done += 1
+        update_average(ema, accelerator.unwrap_model(model), min(recipe.optimiser.ema_decay, done / (done + 10)))
+
+        bar.update()
+        if done % 50 == 0:
+            board.add_scalar("train/l1", loss.item(), done)
+            board.add_scalar("train/gradient_norm", float(norm), done)
+            board.add_scalar("train/learning_rate", optimisers[0].param_groups[0]["lr"], done)
+        if done % recipe.validation.every == 0:
+            scores = validate(ema, examples, device)
+            for name, score in scores.items():
+                board.add_scalar(f"val_psnr/{name}", score, done)
+            bar.set_postfix({name: f"{score:.2f} dB" for name, score in scores.items()})
+        if time.monotonic() - last_save > save_every:
+            last_save = time.monotonic()
+            save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, done, spent + last_save - started)
+
+    bar.close()
+    board.close()
+    save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, done, spent + time.monotonic() - started)
+    return run / WEIGHTS
+
+
+def make_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for all, or for what Muon leaves; each group remembers its peak rate."""
+    if config.name == "adamw":
+        optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0)]
+    else:
+        hidden, rest = split_parameters(model)
+        optimisers = [Muon(hidden, config.muon_learning_rate), torch.optim.AdamW(rest, config.learning_rate, weight_decay=0)]
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return optimisers
+
+
+def set_learning_rate(optimisers, warmup_steps: int, step: int, elapsed: float) -> None:
+    """Linear warm-up over the first steps, then half a cosine to zero; ``elapsed`` is the share of the budget used, 0..1."""
+    factor = min(1.0, (step + 1) / warmup_steps) * 0.5 * (1 + math.cos(math.pi * elapsed))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+
+
+@torch.no_grad()
+def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights; ``decay`` is smaller in the first steps, so that the start is forgotten."""
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+
+
+def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> dict[str, list[tuple[Tensor, np.ndarray]]]:
+    """Method -> (halftone tensor, photograph) pairs: the central size x size of evenly chosen val pictures."""
+    paths = photo_paths(folder)
+    chosen = paths[:: max(1, len(paths) // recipe.validation.pictures)][: recipe.validation.pictures]
+    photos = []
+    for photo in map(read_grey, chosen):
+        height, width = (min(size, extent // 16 * 16) for extent in photo.shape)
+        top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
+        photos.append(np.ascontiguousarray(photo[top : top + height, left : left + width]))
+    return {
+        method: [(torch.from_numpy(halftone(photo, method).astype(np.float32))[None, None], photo) for photo in photos]
+        for method in recipe.validation.methods
+    }
+
+
+@torch.no_grad()
+def validate(model: nn.Module, examples: dict[str, list[tuple[Tensor, np.ndarray]]], device: torch.device) -> dict[str, float]:
+    """Mean PSNR per method, dB."""
+
+    def restore(halftones: Tensor) -> np.ndarray:
+        with torch.autocast(device.type, torch.bfloat16):
+            restored = model(halftones.to(device, memory_format=torch.channels_last))
+        return (restored.float().clamp(0, 1) * 255).round().to(torch.uint8)[0, 0].cpu().numpy()
+
+    return {method: float(np.mean([psnr(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
+
+
+def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, steps: int, seconds: float) -> None:
+    progress = {"steps": steps, "seconds": round(seconds, 1)}
+    plain = [getattr(optimiser, "optimizer", optimiser) for optimiser in optimisers]  # without accelerate's wrapper
+    save_checkpoint(run / CHECKPOINT, model, ema, plain, recipe, progress)
+    save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="a name in training/recipes, or a .toml file")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and val/")
+    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
+    parser.add_argument("--steps", type=int, help="optimiser steps in all (default: the recipe's)")
+    parser.add_argument("--minutes", type=float, help="minutes of training in all, instead of steps")
+    parser.add_argument("--start-from", type=Path, help="weights.safetensors to warm-start a new run from")
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0, in this one)")
+    options = parser.parse_args()
+    recipe = load_recipe(options.recipe)
+    run = options.run or Path("runs") / recipe.name
+    weights = train(recipe, options.data, run, options.steps, options.minutes, options.start_from, options.workers)
+    print(f"averaged weights: {weights}")
+
+
+if __name__ == "__main__":
+    main()
