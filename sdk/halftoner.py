@@ -58,12 +58,8 @@ class Halftoner:
 
     def _halftone(self, picture: Picture) -> Picture:
         pixels = picture.pixels
-        if not (self.method.name == "bit-depth" and pixels.dtype == np.uint16):
+        if not (pixels.dtype == np.uint16 and self.method.keeps_16_bits):
             pixels = from_unit(to_unit(pixels), np.uint8)
         if self.grey and pixels.ndim == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        if pixels.dtype == np.uint16:
-            from sdk.halftoning.palettes import quantise_bits
-
-            return picture.with_pixels(quantise_bits(pixels, **self.parameters))
         return picture.with_pixels(halftone(pixels, self.method.name, **self.parameters))

@@ -30,15 +30,20 @@ class Span:
         return slice(self.start, self.start + self.weights.size)
 
 
-def spans(length: int, tile: int, overlap: int) -> list[Span]:
-    """Evenly spread tiles of one size that cover ``length`` pixels; a single one where it fits."""
+def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]:
+    """Evenly spread tiles of one size that cover ``length`` pixels; a single one where it fits.
+
+    ``length`` and ``tile`` are multiples of ``multiple``, and so is every start: a network that works on 2x2 or 8x8
+    blocks must see them at the same places in a tile as in the whole picture.
+    """
     if not 0 <= overlap <= tile // 3:
         # a pixel shared by three tiles must lie on one fade only, or the weights would not add up to one
         raise OptionError(f"tile = {tile} px, overlap = {overlap} px: the overlap must be 0 .. a third of the tile.")
     if length <= tile:
         return [Span(0, np.ones(length, np.float32))]
-    count = -(-(length - overlap) // (tile - overlap))
-    starts = np.linspace(0, length - tile, count).round().astype(int).tolist()
+    stride = max(tile - overlap - multiple + 1, multiple)  # rounding may eat up to multiple - 1 pixels of the overlap
+    count = 1 + -(-(length - tile) // stride)
+    starts = (np.linspace(0, (length - tile) // multiple, count).round().astype(int) * multiple).tolist()
     weights = [np.ones(tile, np.float32) for _ in starts]
     for i, (left, right) in enumerate(pairwise(starts)):
         shared = left + tile - right
@@ -52,21 +57,15 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
 def infer_tiled(plane: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1) -> np.ndarray:
     """Run ``infer`` ((1, 1, h, w) float32 -> same shape) over float32 HxW ``plane`` tile by tile; float32 HxW.
 
-    Tiles are padded by reflection to a ``multiple`` at the bottom and right, where the picture ends.
+    The picture is padded by reflection at the bottom and right to a ``multiple``, and cut again.
     """
     height, width = plane.shape
-    rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
+    padded = np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="symmetric")
+    rows, columns = (spans(length, tile, overlap, multiple) for length in padded.shape)
     if len(rows) == len(columns) == 1:
-        return _infer_padded(plane, infer, multiple)
-    whole = np.zeros_like(plane)
+        return infer(padded[None, None])[0, 0, :height, :width]
+    whole = np.zeros_like(padded)
     for row, column in product(rows, columns):
-        part = _infer_padded(plane[row.slice, column.slice], infer, multiple)
-        part *= row.weights[:, None] * column.weights[None, :]
-        whole[row.slice, column.slice] += part
-    return whole
-
-
-def _infer_padded(part: np.ndarray, infer: Infer, multiple: int) -> np.ndarray:
-    height, width = part.shape
-    padded = np.pad(part, ((0, -height % multiple), (0, -width % multiple)), mode="symmetric")
-    return infer(padded[None, None])[0, 0, :height, :width]
+        part = infer(padded[None, None, row.slice, column.slice])[0, 0]
+        whole[row.slice, column.slice] += part * (row.weights[:, None] * column.weights[None, :])
+    return whole[:height, :width]

@@ -28,12 +28,15 @@ class Method:
     summary: str
     apply: Callable[..., np.ndarray]
     per_plane: bool = True
+    keeps_16_bits: bool = False
+    """Takes uint16 as it is; all others take 8 bits."""
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters it takes, with their defaults."""
-        signature = inspect.signature(self.apply)
-        return {name: p.default for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+        bound = self.apply.keywords if isinstance(self.apply, partial) else {}
+        parameters = inspect.signature(self.apply).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in bound}
 
 
 def _error_diffusion(grey: np.ndarray, *, serpentine: bool = False, kernel: str) -> np.ndarray:
@@ -90,7 +93,7 @@ METHODS: dict[str, Method] = {
         Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993", _blue_noise),
         Method("white-noise", "noise", "random thresholds", _white_noise),
         Method("palette", "palette", "GIF palette (median-cut, octree or web), error-diffused", _palette, per_plane=False),
-        Method("bit-depth", "bit depth", "keep the highest bits, no dither; Hou & Qiu 2017 eq. 2", _bit_depth, per_plane=False),
+        Method("bit-depth", "bit depth", "keep the highest bits, no dither; Hou & Qiu 2017 eq. 2", _bit_depth, per_plane=False, keeps_16_bits=True),
     )
 }
 
@@ -105,14 +108,14 @@ def method_named(name: str) -> Method:
 def halftone(image: np.ndarray, name: str, **parameters: Any) -> np.ndarray:
     """Halftone uint8 HxW or HxWx3 by the method ``name``; the plain function under ``Halftoner``.
 
-    Returns bool of the same shape, True = white (``palette``: uint8 HxWx3; ``bit-depth``: uint8 of the same shape).
+    Returns bool of the same shape, True = white (``palette``: uint8 HxWx3; ``bit-depth``: the shape and dtype given, which may be uint16).
     """
     method = method_named(name)
-    unknown = parameters.keys() - (method.parameters.keys() - {"kernel"})
+    unknown = sorted(parameters.keys() - method.parameters.keys())
     if unknown:
-        first = sorted(unknown)[0]
-        raise OptionError(f"Method {name!r} has no parameter {first!r}.{nearest(first, method.parameters.keys() - {'kernel'})}")
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise OptionError(f"Method {name!r} has no parameter {unknown[0]!r}.{nearest(unknown[0], method.parameters)}")
+    accepted = (np.uint8, np.uint16) if method.keeps_16_bits else (np.uint8,)
+    if image.dtype not in accepted or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise UnsupportedImageError(f"Found {image.dtype} of shape {image.shape}; halftone() takes uint8 HxW or HxWx3.")
     if image.ndim == 3 and method.per_plane:
         return np.stack([method.apply(np.ascontiguousarray(image[..., c]), **parameters) for c in range(3)], axis=-1)

@@ -1,0 +1,76 @@
+"""Release a measured model: ``python -m export.release runs/fast/fast.onnx docs/fast.json --summary "..."``.
+
+Writes the measured figures into the file's metadata, copies it to sdk/models/, and renews its row in models.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export.to_onnx import write
+from sdk.catalog import FOLDER, tomllib
+from sdk.metadata import ModelMetadata
+
+HEADLINE = ("kodak24/floyd-steinberg/psnr", "kodak24/floyd-steinberg/ssim", "kodak24/floyd-steinberg/lpips", "cbsd68/floyd-steinberg/psnr")
+"""The metrics that models.toml repeats; the file's metadata has all."""
+
+
+def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) -> ModelMetadata:
+    """Returns the metadata with its metrics; the released file is ``folder``/<name>.onnx."""
+    graph = onnx.load(model)
+    metadata = ModelMetadata.from_props({prop.key: prop.value for prop in graph.metadata_props}, str(model))
+    metadata = replace(metadata, metrics=metrics_of(metadata.name, evaluation))
+    target = folder / f"{metadata.name}.onnx"
+    write(graph, metadata, target)
+    row = {
+        "file": target.name,
+        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "summary": summary,
+        "licence": metadata.licence,
+        "metrics": {key: metadata.metrics[key] for key in HEADLINE if key in metadata.metrics},
+    }
+    manifest = folder / "models.toml"
+    table = tomllib.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    manifest.write_text(to_toml({**table, metadata.name: row}), encoding="utf-8")
+    return metadata
+
+
+def metrics_of(name: str, evaluation: Path) -> dict[str, float]:
+    """``<set>/<method>/<metric>`` -> value, of the model's own rows in the JSON of ``training.evaluate``."""
+    rows = json.loads(evaluation.read_text(encoding="utf-8"))["rows"]
+    return {f"{row['set']}/{row['dither']}/{metric}": row[metric] for row in rows if row["restorer"] == name for metric in ("psnr", "ssim", "lpips")}
+
+
+def to_toml(table: dict[str, dict[str, Any]]) -> str:
+    """models.toml: one table a model; strings and numbers are written as in JSON, which TOML shares."""
+    lines = ["# Written by `python -m export.release`. The first model is the default."]
+    for name, row in table.items():
+        lines.append(f"\n[{name}]")
+        for key, value in row.items():
+            if isinstance(value, dict):
+                value = "{ " + ", ".join(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items()) + " }"
+            else:
+                value = json.dumps(value)
+            lines.append(f"{key} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="an .onnx file of export.to_onnx")
+    parser.add_argument("evaluation", type=Path, help="the .json of training.evaluate for it")
+    parser.add_argument("--summary", required=True, help="one line for `inverse-halftoner models`")
+    options = parser.parse_args()
+    metadata = release(options.model, options.evaluation, options.summary)
+    print(f"released {metadata.name}: {len(metadata.metrics)} figures")
+
+
+if __name__ == "__main__":
+    main()
