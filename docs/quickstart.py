@@ -26,7 +26,9 @@ def main() -> None:
     seconds = time.perf_counter() - started
     restorer.run_file(halftone, OUTPUT / "kodim23_restored.png", overwrite=True)
     dots = read(halftone).pages[0].pixels * 255
-    print(f"Kodak picture 23, 1-bit Floyd-Steinberg: {psnr(restored, photo):.2f} dB (the dots themselves: {psnr(dots, photo):.2f} dB), {seconds:.2f} s")
+    print(
+        f"Kodak picture 23, 1-bit Floyd-Steinberg: {psnr(restored, photo):.2f} dB (the dots themselves: {psnr(dots, photo):.2f} dB), {seconds:.2f} s"
+    )
 
     # A grey scan of a printed screen: `fast` knows clean dots, so the scan is cut to black and white first.
     press = sdk.InverseHalftoner("fast", threshold=0.5)

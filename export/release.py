@@ -45,7 +45,12 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
 def metrics_of(name: str, evaluation: Path) -> dict[str, float]:
     """``<set>/<method>/<metric>`` -> value, of the model's own rows in the JSON of ``training.evaluate``."""
     rows = json.loads(evaluation.read_text(encoding="utf-8"))["rows"]
-    return {f"{row['set']}/{row['dither']}/{metric}": row[metric] for row in rows if row["restorer"] == name for metric in ("psnr", "ssim", "lpips")}
+    return {
+        f"{row['set']}/{row['dither']}/{metric}": row[metric]
+        for row in rows
+        if row["restorer"] == name
+        for metric in ("psnr", "ssim", "lpips")
+    }
 
 
 def to_toml(table: dict[str, dict[str, Any]]) -> str:

@@ -7,7 +7,9 @@ file is half as large, all arithmetic is fp32. What the model is and was trained
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,9 +20,11 @@ from torch import nn
 from torch.export import Dim
 from torch.utils.flop_counter import FlopCounterMode
 
-from export.verify import verify
+from export.verify import measure_halo, verify
+from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.metadata import ModelMetadata
 from training.checkpoints import load_model
+from training.config import RECIPES, Recipe, load_recipe
 
 OPSET = 20
 
@@ -38,14 +42,20 @@ def export(weights: Path, target: Path) -> ModelMetadata:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model), 1),
         training={**progress, "architecture": recipe.architecture, **recipe.model},
-        **recipe.card,
+        **card(recipe),
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     write(graph, metadata, target)
-    difference = verify(model, target)
-    metadata = ModelMetadata(**{**vars(metadata), "parity_max_abs_diff": difference})
+    backend = OnnxRuntimeBackend(target.read_bytes(), "cpu", where=str(target))
+    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=measure_halo(backend, metadata.size_multiple))
     write(graph, metadata, target)
     return metadata
+
+
+def card(recipe: Recipe) -> dict[str, Any]:
+    """What the model says of itself, from the recipe as it stands now: words may be mended after a model was trained."""
+    current = RECIPES / f"{recipe.name}.toml"
+    return load_recipe(current).card if current.is_file() else recipe.card
 
 
 def size_multiple(model: nn.Module) -> int:

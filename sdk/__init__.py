@@ -8,4 +8,3 @@ from sdk.metadata import ModelMetadata
 from sdk.version import __version__
 
 __all__ = ["Halftoner", "InverseHalftoner", "ModelMetadata", "NotTwoLevelsWarning", "__version__", "errors", "models"]
-

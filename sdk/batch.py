@@ -104,7 +104,12 @@ class ProgressBar:
         if self.done:
             seconds = (time.monotonic() - self.started) / self.done * (self.total - self.done)
             left = f" {seconds // 60:.0f}:{seconds % 60:02.0f} left"
-        print(f"\r\033[K[{'#' * filled}{'.' * (self.WIDTH - filled)}] {self.done}/{self.total}{left} {name[:40]}", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r\033[K[{'#' * filled}{'.' * (self.WIDTH - filled)}] {self.done}/{self.total}{left} {name[:40]}",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def advance(self) -> None:
         self.done += 1

@@ -51,7 +51,9 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
         data = _read(release.path)
         found = hashlib.sha256(data).hexdigest()
         if found != release.sha256:
-            raise ModelError(f"The released model {text!r} is damaged (sha256 {found[:12]}, not {release.sha256[:12]}). Install the package again.")
+            raise ModelError(
+                f"The released model {text!r} is damaged (sha256 {found[:12]}, not {release.sha256[:12]}). Install the package again."
+            )
         return data, f"model {text!r}"
     if not Path(text).suffix and not Path(text).exists():
         raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx file works too.")

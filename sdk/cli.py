@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     restore = commands.add_parser("restore", help="halftone -> photograph", description="Restore halftones. Sources are never changed.")
     _add_files(restore)
     restore.add_argument("--model", default="fast", help="a name from `inverse-halftoner models`, or an .onnx file (default: fast)")
-    restore.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU")
+    restore.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
+    )
     restore.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
     restore.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
     restore.add_argument(
@@ -92,10 +94,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="IN", help="files, folders (with all below them), or quoted globs")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)"
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
-    existing.add_argument("--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)"
+    )
 
 
 def _method_table() -> str:
@@ -109,7 +115,12 @@ def _method_table() -> str:
 def _restore(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
     restorer = sdk.InverseHalftoner(
-        options.model, device=options.device, tile=options.tile, overlap=options.overlap, threshold=options.threshold, threads=options.threads
+        options.model,
+        device=options.device,
+        tile=options.tile,
+        overlap=options.overlap,
+        threshold=options.threshold,
+        threads=options.threads,
     )
     return _run(jobs, options, lambda job, overwrite: restorer.run_file(job.source, job.target, overwrite))
 

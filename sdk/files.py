@@ -118,7 +118,9 @@ def _read_16_bit_colour(data: bytes, image: Image.Image) -> ImageFile:
         with _tifffile().TiffFile(io.BytesIO(data)) as tiff:
             arrays = [page.asarray() for page in tiff.pages]
         if any(array.ndim != 3 or array.shape[2] not in (3, 4) or image.mode == "CMYK" for array in arrays):
-            raise UnsupportedImageError(f"Found 16-bit TIFF pages of shape {arrays[0].shape}, mode {image.mode}; accepted: RGB and RGBA, interleaved.")
+            raise UnsupportedImageError(
+                f"Found 16-bit TIFF pages of shape {arrays[0].shape}, mode {image.mode}; accepted: RGB and RGBA, interleaved."
+            )
     else:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if bgr is None:

@@ -142,4 +142,6 @@ def picture_to_pil(picture: Picture) -> Image.Image:
         return Image.merge("LA" if pixels.ndim == 2 else "RGBA", [Image.fromarray(np.ascontiguousarray(b)) for b in (*bands, alpha)])
     if pixels.ndim == 2 and alpha is None:
         return Image.fromarray(pixels)
-    raise UnsupportedImageError(f"PIL has no image kind for {pixels.dtype} {'colour' if pixels.ndim == 3 else 'with alpha'}; use arrays or files.")
+    raise UnsupportedImageError(
+        f"PIL has no image kind for {pixels.dtype} {'colour' if pixels.ndim == 3 else 'with alpha'}; use arrays or files."
+    )

@@ -187,5 +187,3 @@ def warn_if_not_two_levels(pixels: np.ndarray) -> None:
             NotTwoLevelsWarning,
             stacklevel=4,
         )
-
-

@@ -37,7 +37,9 @@ def load_model(path: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     return model.eval(), recipe, progress
 
 
-def save_checkpoint(path: Path, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer], recipe: Recipe, progress: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer], recipe: Recipe, progress: dict[str, Any]
+) -> None:
     """Model, average, optimiser states and progress; the learning rates follow from the progress."""
     tensors = {f"model/{k}": v for k, v in model.state_dict().items()} | {f"ema/{k}": v for k, v in ema.state_dict().items()}
     for i, optimiser in enumerate(optimisers):

@@ -35,7 +35,9 @@ class OnnxRuntimeBackend:
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
             raise ModelError(f"{where} cannot be loaded by onnxruntime ({error}). Export it again, or fetch a fresh copy.") from error
         if self.session.get_providers()[0] != PROVIDERS[device]:
-            raise DeviceError(f"onnxruntime could not start {PROVIDERS[device]} and would run on the CPU; check the CUDA and cuDNN libraries.")
+            raise DeviceError(
+                f"onnxruntime could not start {PROVIDERS[device]} and would run on the CPU; check the CUDA and cuDNN libraries."
+            )
         self.device = device
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self._input = self.session.get_inputs()[0].name

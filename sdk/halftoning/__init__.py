@@ -93,7 +93,14 @@ METHODS: dict[str, Method] = {
         Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993", _blue_noise),
         Method("white-noise", "noise", "random thresholds", _white_noise),
         Method("palette", "palette", "GIF palette (median-cut, octree or web), error-diffused", _palette, per_plane=False),
-        Method("bit-depth", "bit depth", "keep the highest bits, no dither; Hou & Qiu 2017 eq. 2", _bit_depth, per_plane=False, keeps_16_bits=True),
+        Method(
+            "bit-depth",
+            "bit depth",
+            "keep the highest bits, no dither; Hou & Qiu 2017 eq. 2",
+            _bit_depth,
+            per_plane=False,
+            keeps_16_bits=True,
+        ),
     )
 }
 
