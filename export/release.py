@@ -1,4 +1,4 @@
-"""Release a measured model: ``python -m export.release runs/fast/fast.onnx docs/fast.json --summary "..."``.
+"""Release a measured model: ``python -m export.release runs/fast/fast.onnx docs/evaluations/fast.json --summary "..."``.
 
 Writes the measured figures into the file's metadata, copies it to sdk/models/, and renews its row in models.toml.
 """

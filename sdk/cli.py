@@ -12,7 +12,6 @@ import sdk
 from sdk import errors, files
 from sdk.batch import Job, plan_jobs, run_jobs
 from sdk.halftoning import METHODS, method_named
-from sdk.inverse_halftoner import TWO_LEVEL_SHARE
 
 EXAMPLES = """examples:
   inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile and EXIF are kept
@@ -65,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold",
         type=float,
         metavar="LEVEL",
-        help=f"cut the input to black and white at this level (0..1) first; for halftones with less than {TWO_LEVEL_SHARE:.0%} black and white",
+        help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
     restore.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
     restore.set_defaults(command=_restore)

@@ -73,7 +73,8 @@ def read(source: str | os.PathLike | bytes) -> ImageFile:
         raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(set(FORMATS.values())))}.") from error
     except Image.DecompressionBombError as error:
         raise ImageReadError(
-            f"{name} declares more pixels than Pillow's limit ({error}). If you trust it, raise PIL.Image.MAX_IMAGE_PIXELS; else cut it up first."
+            f"{name} declares more pixels than Pillow's limit ({error}). "
+            "If you trust it, raise PIL.Image.MAX_IMAGE_PIXELS; else cut it up first."
         ) from error
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{name}: {error}") from error
@@ -110,7 +111,7 @@ def _is_16_bit_colour(image: Image.Image) -> bool:
     if image.format == "TIFF":
         bits = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
         return len(bits) >= 3 and min(bits[:3]) == 16
-    return image.format == "PNG" and "16" in str(image.tile) and image.mode in ("RGB", "RGBA", "LA")
+    return image.format == "PNG" and "16" in str(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA", "LA")
 
 
 def _read_16_bit_colour(data: bytes, image: Image.Image) -> ImageFile:

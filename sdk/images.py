@@ -116,8 +116,8 @@ def picture_from_pil(image: Image.Image) -> Picture:
 
 def _without_palette(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
-    opaque = rgba.getextrema()[3][0] == 255
-    red, green, blue, _ = (np.asarray(band) for band in rgba.split())
+    red, green, blue, alpha = (np.asarray(band) for band in rgba.split())
+    opaque = alpha.min() == 255
     profile = image.info.get("icc_profile") or b""
     # With an RGB profile the picture must stay RGB: a grey one would no longer fit the profile that is written back.
     grey = profile[16:20] != b"RGB " and np.array_equal(red, green) and np.array_equal(green, blue)

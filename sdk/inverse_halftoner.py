@@ -44,7 +44,7 @@ class InverseHalftoner:
     >>> photo = restorer.run(halftone)                       # array -> array, PIL -> PIL, bytes -> bytes, path -> array
     >>> restorer.run_file("page.tif", "page_contone.tif")    # keeps pages, DPI, ICC profile and EXIF
 
-    model: a name from ``sdk.models()``, or the path of an .onnx file made by ``python -m export.onnx``.
+    model: a name from ``sdk.models()``, or the path of an .onnx file made by ``python -m export.to_onnx``.
     device: "cpu", "cuda", or "auto" (CUDA where this onnxruntime has it, else the CPU). What is asked for by name and
         cannot be had is a ``DeviceError``.
     tile, overlap: px; the default comes from the model. A picture that fits in one tile is computed whole.
@@ -181,9 +181,9 @@ def warn_if_not_two_levels(pixels: np.ndarray) -> None:
     share = two_level_share(pixels)
     if share < TWO_LEVEL_SHARE:
         warnings.warn(
-            f"Only {share:.0%} of the pixels are near black or white, so this is no clean 1-bit halftone. If it was JPEG-coded or "
-            "smoothed, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the original size; "
-            "a grey or colour scan of print should be scanned, or cut, to two levels first.",
+            f"Only {share:.0%} of the pixels are near black or white: this is no clean 1-bit halftone, and is restored as it is. "
+            "If JPEG coding or smoothing blurred its dots, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the "
+            "original size. Grey scans of coarse print screens often come out well without either.",
             NotTwoLevelsWarning,
             stacklevel=4,
         )

@@ -58,13 +58,14 @@ class ModelMetadata:
         if "schema_version" not in props or "task" not in props:
             raise ModelError(
                 f"{where} is an ONNX file but not an inverse-halftoner model (its metadata has no schema_version and task). "
-                "Use a name from `inverse-halftoner models`, or a file written by `python -m export.onnx`."
+                "Use a name from `inverse-halftoner models`, or a file written by `python -m export.to_onnx`."
             )
         try:
             values = {key: json.loads(props[key]) for key in props if key in {f.name for f in dataclasses.fields(cls)}}
             if values["schema_version"] > SCHEMA_VERSION:
                 raise ModelError(
-                    f"{where} has metadata schema {values['schema_version']}; this version reads up to {SCHEMA_VERSION}. Upgrade inverse-halftoner."
+                    f"{where} has metadata schema {values['schema_version']}; this version reads up to {SCHEMA_VERSION}. "
+                    "Upgrade inverse-halftoner."
                 )
             values["input_range"] = tuple(values["input_range"])
             return cls(**values)

@@ -75,4 +75,4 @@ def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> No
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as stored:
         header = {key: json.loads(value) for key, value in stored.metadata().items()}
-        return {name: stored.get_tensor(name) for name in stored.keys()}, header
+        return {name: stored.get_tensor(name) for name in stored.keys()}, header  # noqa: SIM118 - no mapping, it cannot be iterated

@@ -80,9 +80,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     if path.suffix != ".toml":
         path = RECIPES / f"{name_or_path}.toml"
     if not path.is_file():
-        raise RecipeError(
-            f"There is no recipe {str(name_or_path)!r}.{nearest(str(name_or_path), (p.stem for p in RECIPES.glob('*.toml')))}"
-        )
+        known = (known_path.stem for known_path in RECIPES.glob("*.toml"))
+        raise RecipeError(f"There is no recipe {str(name_or_path)!r}.{nearest(str(name_or_path), known)}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

@@ -48,7 +48,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 def augment(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One of the eight flips and quarter turns."""
-    region = np.rot90(region, rng.integers(4))
+    region = np.rot90(region, int(rng.integers(4)))
     return np.ascontiguousarray(region[:, ::-1] if rng.random() < 0.5 else region)
 
 

@@ -1,7 +1,8 @@
 """Measure a model: ``python -m training.evaluate fast --data DIR -o docs``.
 
 For every halftoning method and test set: PSNR, SSIM and LPIPS of the model and of a Gaussian blur and non-local means tuned
-for that method on val. The model runs as users run it, through ``sdk.InverseHalftoner``. Writes <name>.json and <name>.md.
+for that method on val. The model runs as users run it, through ``sdk.InverseHalftoner``. Writes evaluations/<name>.json, and
+models.md with one table for every model evaluated so far.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def evaluate(name: str, restore: Restore, data: Path, lpips: Lpips) -> Iterator[
                 yield {"restorer": title, "dither": dither.title, "set": set_name, "settings": settings, **scores}
 
 
-def markdown(name: str, rows: list[dict], command: str) -> str:
+def markdown(model: str, software: str, rows: list[dict]) -> str:
     """The rows as tables: all methods on the first set, then Floyd-Steinberg on all sets."""
 
     def cell(restorer: str, dither: str, set_name: str) -> str:
@@ -116,25 +117,25 @@ def markdown(name: str, rows: list[dict], command: str) -> str:
 
     def gain(dither: str, set_name: str) -> str:
         values = {r["restorer"]: r["psnr"] for r in rows if (r["dither"], r["set"]) == (dither, set_name)}
-        return f"{values[name] - max(v for k, v in values.items() if k != name):+.2f}"
+        return f"{values[model] - max(v for k, v in values.items() if k != model):+.2f}"
 
     def table(keys: list[tuple[str, str]], label: Callable[[str, str], str]) -> str:
         return head + "".join(f"| {label(*key)} | {' | '.join(cell(r, *key) for r in restorers)} | {gain(*key)} |\n" for key in keys)
 
     full = [set_name for set_name in EVERY_DITHER if any(row["set"] == set_name for row in rows)]
     parts = [
-        f"# `{name}`: PSNR (dB) / SSIM / LPIPS\n",
-        f"Grey pictures, whole, from `{command}` ({software()}). The Gaussian and non-local means are tuned for each method on val;\n"
-        "*gain* is the PSNR above the better of them.\n",
+        f"## `{model}`: PSNR (dB) / SSIM / LPIPS\n",
+        f"Grey pictures, whole, by `python -m training.evaluate {model} --data DIR -o docs` ({software}). The Gaussian and non-local\n"
+        "means are tuned for each method on val; *gain* is the PSNR above the better of them.\n",
     ]
     for set_name in full:
         dithers = list(dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name))
-        mean = np.mean([row["psnr"] for row in rows if (row["restorer"], row["set"]) == (name, set_name) and row["dither"] in KERNELS])
-        parts.append(f"## All methods on {set_name}\n\n{table([(d, set_name) for d in dithers], lambda d, s: d)}")
-        parts.append(f"Mean PSNR of `{name}` over the nine error diffusions: **{mean:.2f} dB**.\n")
+        mean = np.mean([row["psnr"] for row in rows if (row["restorer"], row["set"]) == (model, set_name) and row["dither"] in KERNELS])
+        parts.append(f"### All methods on {set_name}\n\n{table([(d, set_name) for d in dithers], lambda d, s: d)}")
+        parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{mean:.2f} dB**.\n")
     first = DITHERS[0].title
     sets = list(dict.fromkeys(row["set"] for row in rows if row["dither"] == first))
-    parts.append(f"## {first} on all sets\n\n{table([(first, s) for s in sets], lambda d, s: s)}")
+    parts.append(f"### {first} on all sets\n\n{table([(first, s) for s in sets], lambda d, s: s)}")
     return "\n".join(parts)
 
 
@@ -146,17 +147,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a released model's name, or an .onnx file")
     parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/<set>/")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the two files (default: runs)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
     weights = options.data / LPIPS_WEIGHTS
     lpips = Lpips(weights if weights.is_file() else None)
     restorer = sdk.InverseHalftoner(options.model, device="cpu")
     name = restorer.metadata.name
     rows = list(evaluate(name, restorer.run, options.data, lpips))
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / f"{name}.json").write_text(json.dumps({"model": name, "software": software(), "rows": rows}, indent=1) + "\n")
-    text = markdown(name, rows, f"python -m training.evaluate {name} --data DIR")
-    (options.output / f"{name}.md").write_text(text)
+    folder = options.output / "evaluations"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({"model": name, "software": software(), "rows": rows}, indent=1) + "\n")
+    text = "\n".join(["# Measured models\n", *(markdown(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))])
+    (options.output / "models.md").write_text(text)
     print(text)
 
 

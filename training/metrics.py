@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ class Lpips:
     (``lin.K.weight``). Without it the ``lpips`` package is used, which fetches its own.
     """
 
-    CONVOLUTIONS = {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}  # index in torchvision: stride, padding
+    CONVOLUTIONS: ClassVar = {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}  # index in torchvision: stride, padding
 
     def __init__(self, weights: Path | None = None):
         self._package = None

@@ -30,7 +30,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure=None):  # pyright: ignore[reportIncompatibleMethodOverride] - it takes no closure
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -45,9 +45,10 @@ class Muon(torch.optim.Optimizer):
                 parameter.add_(update, alpha=-group["lr"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
 
 
-def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_parameters(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """(hidden convolution kernels for Muon, all other parameters for AdamW: first and last layer, biases, norms)."""
-    kernels = [module.weight for module in model.modules() if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
+    kernels: list[Tensor] = [module.weight for module in model.modules() if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
     hidden = [kernel for kernel in kernels[1:-1] if min(kernel.shape[0], kernel[0].numel()) >= 16]
     chosen = {id(kernel) for kernel in hidden}
-    return hidden, [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    rest: list[Tensor] = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    return hidden, rest

@@ -50,7 +50,7 @@ def train(
     accelerator = Accelerator(mixed_precision="bf16")
     device = accelerator.device
     torch.manual_seed(recipe.data.seed)
-    model = build(recipe.architecture, **recipe.model).to(device, memory_format=torch.channels_last)
+    model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if start_from:
         model.load_state_dict(load_weights(start_from)[0])
     ema = copy.deepcopy(model).requires_grad_(False).eval()
@@ -79,7 +79,7 @@ def train(
         restored = model(halftones.to(device, memory_format=torch.channels_last))
         loss = F.l1_loss(restored, photos.to(device))
         accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimiser.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip_norm)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
@@ -89,7 +89,7 @@ def train(
         bar.update()
         if done % 50 == 0:
             board.add_scalar("train/l1", loss.item(), done)
-            board.add_scalar("train/gradient_norm", float(norm), done)
+            board.add_scalar("train/gradient_norm", norm.item(), done)
             board.add_scalar("train/learning_rate", optimisers[0].param_groups[0]["lr"], done)
         if done % recipe.validation.every == 0:
             scores = validate(ema, examples, device)
@@ -130,7 +130,8 @@ def set_learning_rate(optimisers, warmup_steps: int, step: int, elapsed: float) 
 @torch.no_grad()
 def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
     """Exponential moving average of the weights; ``decay`` is smaller in the first steps, so that the start is forgotten."""
-    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+    for average, parameter in zip(ema.parameters(), model.parameters()):
+        average.lerp_(parameter, 1 - decay)
 
 
 def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> dict[str, list[tuple[Tensor, np.ndarray]]]:

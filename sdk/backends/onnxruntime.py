@@ -44,4 +44,4 @@ class OnnxRuntimeBackend:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 -> (N, C, H, W) float32."""
-        return self.session.run(None, {self._input: np.ascontiguousarray(batch)})[0]
+        return np.asarray(self.session.run(None, {self._input: np.ascontiguousarray(batch)})[0])

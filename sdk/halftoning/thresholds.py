@@ -107,7 +107,7 @@ def blue_noise(size: int = 64, seed: int = 0, sigma: float = 1.5) -> np.ndarray:
     points = np.random.default_rng(seed).permutation(size * size)[: size * size // 10]
     ones = np.zeros((size, size), dtype=bool)
     ones.flat[points] = True
-    energy = sum(influence(point) for point in points)
+    energy = np.sum([influence(point) for point in points], axis=0)
 
     def tightest() -> int:
         return int(np.where(ones, energy, -np.inf).argmax())

@@ -1,0 +1,111 @@
+"""torch -> ONNX: same values, any size, half the bytes, and the facts inside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import sdk
+from export.benchmark import benchmark, markdown
+from export.release import release
+from export.to_onnx import export, kflop_per_pixel
+from export.verify import TOLERANCE, ParityError, verify
+from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.catalog import tomllib
+from training.checkpoints import save_weights
+from training.config import RECIPES, Recipe, from_table, load_recipe
+from training.models import build
+
+TINY = {"channels": [8, 16], "blocks": [1, 1]}
+
+
+@pytest.fixture(scope="module")
+def tiny_recipe() -> Recipe:
+    table = tomllib.loads((RECIPES / "fast.toml").read_text(encoding="utf-8"))
+    return from_table(Recipe, {**table, "name": "tiny", "model": TINY}, "tiny")
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, Path]:
+    """An untrained tiny network, as its fp16-rounded torch module and as a file."""
+    folder = tmp_path_factory.mktemp("export")
+    torch.manual_seed(0)
+    model = build("fast", **tiny_recipe.model).eval()
+    save_weights(folder / "weights.safetensors", model.state_dict(), tiny_recipe, {"steps": 0, "seconds": 0.0})
+    export(folder / "weights.safetensors", folder / "tiny.onnx")
+    return model.half().float(), folder / "tiny.onnx"
+
+
+@pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 8), (3, 20, 64), (1, 132, 36)])
+def test_same_values_as_torch_at_sizes_never_traced(exported, batch: int, height: int, width: int) -> None:
+    model, path = exported
+    halftone = np.random.default_rng(1).integers(0, 2, (batch, 1, height, width)).astype(np.float32)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(halftone)).numpy()
+    assert np.abs(OnnxRuntimeBackend(path.read_bytes(), "cpu").run(halftone) - expected).max() <= TOLERANCE
+
+
+def test_verify_refuses_other_weights(exported) -> None:
+    _, path = exported
+    torch.manual_seed(1)
+    with pytest.raises(ParityError, match="differs from torch"):
+        verify(build("fast", **TINY).eval(), OnnxRuntimeBackend(path.read_bytes(), "cpu"))
+
+
+def test_one_file_opset_20_with_weights_stored_as_fp16(exported) -> None:
+    model, path = exported
+    graph = onnx.load(path, load_external_data=False)
+    assert [entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")] == [20]
+    stored = sum(np.prod(t.dims) for t in graph.graph.initializer if t.data_type == onnx.TensorProto.FLOAT16)
+    assert stored > 0.95 * sum(p.numel() for p in model.parameters())
+    assert not any(t.external_data for t in graph.graph.initializer)
+
+
+def test_metadata_tells_what_was_measured(exported) -> None:
+    model, path = exported
+    metadata = sdk.InverseHalftoner(path, device="cpu").metadata
+    assert metadata.name == "tiny"
+    assert metadata.size_multiple == 4
+    assert metadata.parameters == sum(p.numel() for p in model.parameters())
+    assert metadata.kflop_per_pixel == pytest.approx(kflop_per_pixel(model), abs=0.1)
+    assert metadata.parity_max_abs_diff is not None
+    assert metadata.parity_max_abs_diff <= TOLERANCE
+    assert 0 < metadata.halo <= 64
+
+
+def test_kflop_counts_a_multiply_add_as_two() -> None:
+    assert kflop_per_pixel(torch.nn.Conv2d(1, 10, 1, bias=False)) == pytest.approx(0.02)
+
+
+def test_release_writes_metrics_and_manifest(exported, tmp_path: Path) -> None:
+    _, path = exported
+    row = {"dither": "bayer 8x8", "set": "kodak24", "psnr": 20.5, "ssim": 0.5, "lpips": 0.4}
+    others = {**row, "restorer": "Gaussian", "psnr": 1.0}
+    evaluation = tmp_path / "tiny.json"
+    evaluation.write_text(json.dumps({"rows": [{**row, "restorer": "tiny"}, others]}))
+    release(path, evaluation, 'a "tiny" one', folder=tmp_path)
+    manifest = tomllib.loads((tmp_path / "models.toml").read_text())
+    assert manifest["tiny"]["summary"] == 'a "tiny" one'
+    assert sdk.InverseHalftoner(tmp_path / "tiny.onnx", device="cpu").metadata.metrics["kodak24/bayer 8x8/psnr"] == 20.5
+
+
+def test_released_fast_is_an_export_of_the_recipe() -> None:
+    recipe = load_recipe("fast")
+    metadata = sdk.InverseHalftoner("fast", device="cpu").metadata
+    model = build(recipe.architecture, **recipe.model)
+    assert metadata.parameters == sum(p.numel() for p in model.parameters())
+    assert metadata.parity_max_abs_diff is not None
+    assert metadata.parity_max_abs_diff <= TOLERANCE
+
+
+@pytest.mark.slow
+def test_benchmark_measures_all_three_runners(exported) -> None:
+    rows = benchmark(str(exported[1]), sizes=[64], repeats=2, threads=1)
+    assert [row["model"] for row in rows] == ["tiny", "PRL", "PRL"]
+    assert all(0 < row["p50_s"] <= row["p95_s"] for row in rows)
+    assert "64x64" in markdown(rows, "tiny")
