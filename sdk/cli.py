@@ -140,8 +140,10 @@ def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job, bool
         print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
     for job, error in outcome.failed:
         print(f"error: {error if str(job.source) in str(error) else f'{job.source}: {error}'}", file=sys.stderr)
+    if outcome.done:
+        print(f"{len(outcome.done)} written to {options.output}")
     if outcome.failed:
-        print(f"{len(outcome.done)} done, {len(outcome.failed)} failed", file=sys.stderr)
+        print(f"{len(outcome.failed)} failed", file=sys.stderr)
     return 1 if outcome.failed else 0
 
 

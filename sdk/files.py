@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, MissingDependencyError, UnsupportedImageError
-from sdk.images import Picture, check_size, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.images import Picture, check_size, grey_if_all_grey, picture_from_pil, picture_to_array, picture_to_pil
 
 ORIENTATION = 0x0112  # the EXIF tag
 
@@ -89,7 +89,9 @@ def _read_pages(image: Image.Image) -> ImageFile:
     for frame in ImageSequence.Iterator(image):
         frame.load()
         pages.append(picture_from_pil(ImageOps.exif_transpose(frame)))
-    image.seek(0) if len(pages) > 1 else None
+    if len(pages) > 1:
+        image.seek(0)
+        pages = grey_if_all_grey(pages)  # Pillow gives the later frames of a grey GIF as RGB or RGBA
     return ImageFile(pages, image.format or "PNG", **_header(image))
 
 
@@ -179,6 +181,8 @@ def encode(file: ImageFile, format: str) -> bytes:
         raise ImageWriteError(f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead.")
     if format == "GIF" and any(page.pixels.ndim == 3 for page in pages):
         raise ImageWriteError("GIF holds 256 colours, so restored colour would be dithered again; write .png (animated) or .webp instead.")
+    if np.dtype(bool) in depth and format == "JPEG":
+        raise ImageWriteError("JPEG would blur the dots of a halftone; write .png or .tif instead.")
     if np.dtype(np.float32) in depth:
         raise ImageWriteError("float32 pictures have no file format here; convert to uint16 first.")
     if any(page.pixels.dtype == np.uint16 and (page.pixels.ndim == 3 or page.alpha is not None) for page in pages):

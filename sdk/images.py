@@ -128,6 +128,19 @@ def _without_palette(image: Image.Image) -> Image.Image:
     return converted
 
 
+def grey_if_all_grey(pages: list[Picture]) -> list[Picture]:
+    """Frames of an animation as HxW where every one of them is opaque and grey; else as they are."""
+
+    def is_grey(page: Picture) -> bool:
+        opaque = page.alpha is None or page.alpha.min() == np.iinfo(page.alpha.dtype).max
+        return opaque and (page.pixels.ndim == 2 or (page.pixels == page.pixels[..., :1]).all())
+
+    if not all(page.pixels.dtype in (np.bool_, np.uint8) and is_grey(page) for page in pages):
+        return pages
+    planes = [page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0] for page in pages]
+    return [replace(page, pixels=from_unit(to_unit(plane), np.uint8), alpha=None) for page, plane in zip(pages, planes)]
+
+
 def picture_to_pil(picture: Picture) -> Image.Image:
     """1 (bool), L, LA, RGB, RGBA (uint8), I;16 (uint16 grey) or F (float32 grey); PIL has no other kinds."""
     pixels, alpha = picture.pixels, picture.alpha

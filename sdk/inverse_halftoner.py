@@ -77,6 +77,7 @@ class InverseHalftoner:
         if threshold is not None and not 0 < threshold < 1:
             raise OptionError(f"threshold is {threshold:g}; it must lie between 0 and 1.")
         self.threshold = threshold
+        self._warned = False
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how: model, backend, device, precision, tile."""
@@ -144,8 +145,8 @@ class InverseHalftoner:
 
     def _restore(self, picture: Picture) -> Picture:
         pixels = picture.pixels
-        if self.threshold is None:
-            warn_if_not_two_levels(pixels)
+        if self.threshold is None and not self._warned:
+            self._warned = warn_if_not_two_levels(pixels)
         if pixels.ndim == 2:
             return picture.with_pixels(self._restore_plane(pixels))
         first = self._restore_plane(np.ascontiguousarray(pixels[..., 0]))
@@ -177,9 +178,11 @@ def two_level_share(pixels: np.ndarray) -> float:
     return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white)))
 
 
-def warn_if_not_two_levels(pixels: np.ndarray) -> None:
+def warn_if_not_two_levels(pixels: np.ndarray) -> bool:
+    """Warn about a picture that is no clean 1-bit halftone; True if it was one to warn about."""
     share = two_level_share(pixels)
-    if share < TWO_LEVEL_SHARE:
+    suspicious = share < TWO_LEVEL_SHARE
+    if suspicious:
         warnings.warn(
             f"Only {share:.0%} of the pixels are near black or white: this is no clean 1-bit halftone, and is restored as it is. "
             "If JPEG coding or smoothing blurred its dots, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the "
@@ -187,3 +190,4 @@ def warn_if_not_two_levels(pixels: np.ndarray) -> None:
             NotTwoLevelsWarning,
             stacklevel=4,
         )
+    return suspicious

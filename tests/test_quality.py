@@ -12,11 +12,15 @@ import sdk
 from sdk.halftoning.error_diffusion import KERNELS
 from training.baselines import tune
 from training.data import photo_paths, read_grey
-from training.evaluate import DITHERS, tuning_pictures
+from training.evaluate import DITHERS, page, tuning_pictures
 from training.metrics import psnr, ssim
 
 ROOT = Path(__file__).parents[1]
 TITLES = {dither.title: dither for dither in DITHERS}
+
+
+def table_rows(name: str) -> list[dict]:
+    return json.loads((ROOT / "docs" / "evaluations" / f"{name}.json").read_text())["rows"]
 
 
 def restored_scores(restorer: sdk.InverseHalftoner, folder: Path, title: str) -> tuple[float, float]:
@@ -47,17 +51,20 @@ def test_beats_the_best_tuned_classical_filter(restorer: sdk.InverseHalftoner, d
 
 
 def test_the_published_table_is_of_the_released_model(restorer: sdk.InverseHalftoner) -> None:
-    rows = json.loads((ROOT / "docs" / "evaluations" / "fast.json").read_text())["rows"]
-    ours = {f"{r['set']}/{r['dither']}/psnr": r["psnr"] for r in rows if r["restorer"] == "fast"}
+    ours = {f"{r['set']}/{r['dither']}/psnr": r["psnr"] for r in table_rows("fast")}
     assert ours == {key: value for key, value in restorer.metadata.metrics.items() if key.endswith("/psnr")}
 
 
 def test_targets_of_the_table() -> None:
     """What the README claims follows from the table."""
-    rows = json.loads((ROOT / "docs" / "evaluations" / "fast.json").read_text())["rows"]
+    rows = [row for name in ("fast", "baselines") for row in table_rows(name)]
     kodak = {(r["restorer"], r["dither"]): r["psnr"] for r in rows if r["set"] == "kodak24"}
     assert kodak["fast", "floyd-steinberg"] >= 30.5
     assert np.mean([kodak["fast", name] for name in KERNELS]) >= 30.0
     for title in TITLES:
         best = max(kodak["Gaussian", title], kodak["non-local means", title])
         assert kodak["fast", title] >= best + (2.8 if title in KERNELS else 1.8), title
+
+
+def test_models_page_is_made_from_the_tables() -> None:
+    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == page(ROOT / "docs" / "evaluations")

@@ -2,7 +2,8 @@
 
 For every halftoning method and test set: PSNR, SSIM and LPIPS of the model and of a Gaussian blur and non-local means tuned
 for that method on val. The model runs as users run it, through ``sdk.InverseHalftoner``. Writes evaluations/<name>.json, and
-models.md with one table for every model evaluated so far.
+models.md with the tables of all models measured so far. The baselines are measured once, into evaluations/baselines.json
+(``python -m training.evaluate baselines --data DIR`` does it anew).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from training.baselines import tune
 from training.data import DataError, photo_paths, read_grey
 from training.metrics import Lpips, psnr, ssim
 
+BASELINES = "baselines"
 Restore = Callable[[np.ndarray], np.ndarray]
+Restorers = dict[str, tuple[dict, Restore]]
 LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
 
 
@@ -91,12 +94,11 @@ def measure(restore: Restore, dither: Dither, photos: list[np.ndarray], lpips: L
     return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
 
 
-def evaluate(name: str, restore: Restore, data: Path, lpips: Lpips) -> Iterator[dict]:
-    """One row a restorer, method and test set."""
-    sets, pictures = test_sets(data), tuning_pictures(data)
+def evaluate(restorers_for: Callable[[Dither], Restorers], data: Path, lpips: Lpips) -> Iterator[dict]:
+    """One row a method, test set and restorer; ``restorers_for`` gives title -> (settings, function) for a method."""
+    sets = test_sets(data)
     for dither in tqdm(DITHERS, desc="methods"):
-        tuned = tune([(dither(photo), photo) for photo in pictures])
-        restorers = {name: ({}, restore), **tuned}
+        restorers = restorers_for(dither)
         for set_name, photos in sets.items():
             if set_name not in EVERY_DITHER and dither is not DITHERS[0]:
                 continue
@@ -105,37 +107,38 @@ def evaluate(name: str, restore: Restore, data: Path, lpips: Lpips) -> Iterator[
                 yield {"restorer": title, "dither": dither.title, "set": set_name, "settings": settings, **scores}
 
 
-def markdown(model: str, software: str, rows: list[dict]) -> str:
-    """The rows as tables: all methods on the first set, then Floyd-Steinberg on all sets."""
+def evaluate_baselines(data: Path, lpips: Lpips) -> Iterator[dict]:
+    """The rows of the Gaussian blur and non-local means, tuned for each method on val."""
+    pictures = tuning_pictures(data)
+    return evaluate(lambda dither: tune([(dither(photo), photo) for photo in pictures]), data, lpips)
 
-    def cell(restorer: str, dither: str, set_name: str) -> str:
-        row = next(r for r in rows if (r["restorer"], r["dither"], r["set"]) == (restorer, dither, set_name))
-        return f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}"
 
+def markdown(model: str, software: str, rows: list[dict], baselines: list[dict]) -> str:
+    """Two tables: all methods on the first set, then Floyd-Steinberg on all sets."""
+    rows = rows + baselines
     restorers = list(dict.fromkeys(row["restorer"] for row in rows))
+    scores = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
     head = f"| | {' | '.join(restorers)} | gain, dB |\n|---|{'---|' * (len(restorers) + 1)}\n"
 
-    def gain(dither: str, set_name: str) -> str:
-        values = {r["restorer"]: r["psnr"] for r in rows if (r["dither"], r["set"]) == (dither, set_name)}
-        return f"{values[model] - max(v for k, v in values.items() if k != model):+.2f}"
+    def line(label: str, dither: str, set_name: str) -> str:
+        found = [scores[restorer, dither, set_name] for restorer in restorers]
+        gain = found[0]["psnr"] - max(row["psnr"] for row in found[1:])
+        cells = [f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" for row in found]
+        return f"| {label} | {' | '.join(cells)} | {gain:+.2f} |\n"
 
-    def table(keys: list[tuple[str, str]], label: Callable[[str, str], str]) -> str:
-        return head + "".join(f"| {label(*key)} | {' | '.join(cell(r, *key) for r in restorers)} | {gain(*key)} |\n" for key in keys)
-
-    full = [set_name for set_name in EVERY_DITHER if any(row["set"] == set_name for row in rows)]
     parts = [
         f"## `{model}`: PSNR (dB) / SSIM / LPIPS\n",
         f"Grey pictures, whole, by `python -m training.evaluate {model} --data DIR -o docs` ({software}). The Gaussian and non-local\n"
         "means are tuned for each method on val; *gain* is the PSNR above the better of them.\n",
     ]
-    for set_name in full:
-        dithers = list(dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name))
-        mean = np.mean([row["psnr"] for row in rows if (row["restorer"], row["set"]) == (model, set_name) and row["dither"] in KERNELS])
-        parts.append(f"### All methods on {set_name}\n\n{table([(d, set_name) for d in dithers], lambda d, s: d)}")
+    for set_name in dict.fromkeys(row["set"] for row in rows if row["set"] in EVERY_DITHER):
+        dithers = dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name)
+        mean = np.mean([scores[model, name, set_name]["psnr"] for name in KERNELS])
+        parts.append(f"### All methods on {set_name}\n\n{head}{''.join(line(dither, dither, set_name) for dither in dithers)}")
         parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{mean:.2f} dB**.\n")
     first = DITHERS[0].title
-    sets = list(dict.fromkeys(row["set"] for row in rows if row["dither"] == first))
-    parts.append(f"### {first} on all sets\n\n{table([(first, s) for s in sets], lambda d, s: s)}")
+    sets = dict.fromkeys(row["set"] for row in rows if row["dither"] == first)
+    parts.append(f"### {first} on all sets\n\n{head}{''.join(line(set_name, first, set_name) for set_name in sets)}")
     return "\n".join(parts)
 
 
@@ -145,21 +148,36 @@ def software() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a released model's name, or an .onnx file")
+    parser.add_argument("model", help="a released model's name, an .onnx file, or 'baselines'")
     parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/<set>/")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
     weights = options.data / LPIPS_WEIGHTS
     lpips = Lpips(weights if weights.is_file() else None)
-    restorer = sdk.InverseHalftoner(options.model, device="cpu")
-    name = restorer.metadata.name
-    rows = list(evaluate(name, restorer.run, options.data, lpips))
     folder = options.output / "evaluations"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"model": name, "software": software(), "rows": rows}, indent=1) + "\n")
-    text = "\n".join(["# Measured models\n", *(markdown(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))])
-    (options.output / "models.md").write_text(text)
+
+    if options.model == BASELINES or not (folder / f"{BASELINES}.json").is_file():
+        save(folder, BASELINES, list(evaluate_baselines(options.data, lpips)))
+    if options.model != BASELINES:
+        restorer = sdk.InverseHalftoner(options.model, device="cpu")
+        name = restorer.metadata.name
+        save(folder, name, list(evaluate(lambda _: {name: ({}, restorer.run)}, options.data, lpips)))
+    text = page(folder)
+    (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def save(folder: Path, name: str, rows: list[dict]) -> None:
+    result = {"model": name, "software": software(), "rows": rows}
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def page(folder: Path) -> str:
+    """models.md: the tables of every model that has a file in ``folder``."""
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    baselines = results.pop(BASELINES)["rows"]
+    return "\n".join(["# Measured models\n", *(markdown(**result, baselines=baselines) for result in results.values())])
 
 
 if __name__ == "__main__":
