@@ -32,12 +32,17 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     One input file and an ``output`` with a picture suffix: that file. Otherwise ``output`` is a folder, and
     ``suffix_for`` gives each result its suffix. Two sources with one target are an ``OptionError``.
     """
-    sources = [found for text in inputs for found in _expand(text)]
+    sources = [found for text in inputs for found in _expand(text, output)]
     if not sources:
         raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(FORMATS))}.")
     one_file = len(sources) == 1 and sources[0][0] == Path(inputs[0])
     if one_file and not output.is_dir() and output.suffix.lower() in FORMATS:
         jobs = [Job(sources[0][0], output)]
+    elif one_file and output.suffix and not output.is_dir():
+        raise OptionError(
+            f"{output}: no format is known for the suffix {output.suffix!r}; use one of {', '.join(sorted(FORMATS))}. "
+            "If a folder of that name is meant, make it first."
+        )
     else:
         if output.exists() and not output.is_dir():
             raise OptionError(f"{output} is a file, but {len(sources)} results need a folder.")
@@ -46,12 +51,13 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     return jobs
 
 
-def _expand(text: str) -> list[tuple[Path, Path]]:
-    """(source, its place in an output folder) of one argument."""
+def _expand(text: str, output: Path) -> list[tuple[Path, Path]]:
+    """(source, its place in an output folder) of one argument; what lies below ``output`` is a result of an earlier run, no source."""
     path = Path(text)
     if path.is_dir():
+        inside = output.resolve() if output.resolve() != path.resolve() else None
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in FORMATS and p.is_file() and not p.name.startswith("."))
-        return [(p, p.relative_to(path)) for p in found]
+        return [(p, p.relative_to(path)) for p in found if inside is None or inside not in p.resolve().parents]
     if path.exists() or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
     return [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
@@ -77,7 +83,6 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job, bool], None], overwrite: 
             outcome.skipped.append(job)
         else:
             try:
-                job.target.parent.mkdir(parents=True, exist_ok=True)
                 work(job, overwrite)
                 outcome.done.append(job)
             except InverseHalftonerError as error:

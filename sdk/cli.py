@@ -30,7 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         return options.command(options)
     except errors.InverseHalftonerError as error:
@@ -121,7 +120,16 @@ def _restore(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         threads=options.threads,
     )
-    return _run(jobs, options, lambda job, overwrite: restorer.run_file(job.source, job.target, overwrite))
+
+    def restore(job: Job, overwrite: bool) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            restorer.run_file(job.source, job.target, overwrite)
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                print(f"warning: {job.source}: {warning.message}", file=sys.stderr)
+
+    return _run(jobs, options, restore)
 
 
 def _halftone(options: argparse.Namespace) -> int:

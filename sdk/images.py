@@ -91,8 +91,10 @@ def picture_from_pil(image: Image.Image) -> Picture:
     """Check a PIL image; palettes become RGB (or grey, if all their colours are grey), transparency becomes alpha."""
     check_size(image.height, image.width)
     duration = image.info.get("duration")
-    if image.mode in ("P", "PA") or "transparency" in image.info:
+    if image.mode in ("P", "PA"):
         image = _without_palette(image)
+    elif "transparency" in image.info:
+        return _with_transparent_level(image, image.info["transparency"], duration)
     if image.mode == "1":
         return Picture(np.array(image, dtype=bool), duration=duration)
     if image.mode in ("L", "RGB"):
@@ -112,6 +114,17 @@ def picture_from_pil(image: Image.Image) -> Picture:
         f"Found colour mode {image.mode}. Accepted: 1-bit, grey, RGB, palettes, each with or without alpha, and 16-bit grey. "
         'Convert it with its ICC profile to RGB first, for example in Pillow by ImageCms.profileToProfile(..., outputMode="RGB").'
     )
+
+
+def _with_transparent_level(image: Image.Image, level: int | tuple[int, ...], duration: float | None) -> Picture:
+    """PNG and GIF may call one grey level or colour transparent; it becomes an alpha channel."""
+    opaque = image.copy()
+    del opaque.info["transparency"]
+    picture = picture_from_pil(opaque)
+    differs = np.array(image) != np.array(level)
+    visible = differs.any(axis=-1) if differs.ndim == 3 else differs
+    depth = picture.pixels.dtype
+    return replace(picture, alpha=visible if depth == np.bool_ else from_unit(to_unit(visible), depth), duration=duration)
 
 
 def _without_palette(image: Image.Image) -> Image.Image:

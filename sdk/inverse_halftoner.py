@@ -13,7 +13,7 @@ from PIL import Image
 from sdk import files
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import model_bytes
-from sdk.errors import OptionError, UnsupportedImageError
+from sdk.errors import ImageReadError, OptionError, UnsupportedImageError
 from sdk.images import (
     ACCEPTED,
     Picture,
@@ -119,8 +119,8 @@ class InverseHalftoner:
         for i, image in enumerate(images):
             try:
                 restored.append(self.run(image))
-            except UnsupportedImageError as error:
-                raise UnsupportedImageError(f"Picture {i} of the batch: {error}") from error
+            except (ImageReadError, UnsupportedImageError) as error:
+                raise type(error)(f"Picture {i} of the batch: {error}") from error
         return restored
 
     def run_file(

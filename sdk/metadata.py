@@ -67,6 +67,10 @@ class ModelMetadata:
                     f"{where} has metadata schema {values['schema_version']}; this version reads up to {SCHEMA_VERSION}. "
                     "Upgrade inverse-halftoner."
                 )
+            if values["task"] not in TASKS:
+                raise ModelError(
+                    f"{where} is a model for {values['task']!r}; this version runs {', '.join(TASKS)}. Upgrade inverse-halftoner."
+                )
             values["input_range"] = tuple(values["input_range"])
             return cls(**values)
         except (json.JSONDecodeError, TypeError, KeyError) as error:

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Approximate U V^T of the singular value decomposition of a (rows, columns) matrix; singular values end in about 0.7..1.2."""
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Approximate U V^T of the singular value decompositions of (..., rows, columns) matrices; singular values end in about 0.7..1.2."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (matrix / (matrix.norm() + 1e-7)).bfloat16()  # enough: the iteration only has to land near 1
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()  # enough: it only has to land near 1
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -32,17 +32,25 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None):  # pyright: ignore[reportIncompatibleMethodOverride] - it takes no closure
         for group in self.param_groups:
+            of_one_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                direction = parameter.grad.lerp(state["momentum"], group["momentum"])
-                matrix = direction.reshape(direction.shape[0], -1)
-                update = orthogonalise(matrix).reshape(parameter.shape)
-                parameter.add_(update, alpha=-group["lr"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
+                if parameter.grad is not None:
+                    of_one_shape.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in of_one_shape.items():  # stacked, since many small products keep no machine busy
+                directions = torch.stack([self._direction(parameter, group["momentum"]) for parameter in parameters])
+                updates = orthogonalise(directions.flatten(2)).unflatten(2, shape[1:])
+                scale = max(1.0, shape[0] / shape[1:].numel()) ** 0.5
+                for parameter, update in zip(parameters, updates):
+                    parameter.add_(update, alpha=-group["lr"] * scale)
+
+    def _direction(self, parameter: Tensor, beta: float) -> Tensor:
+        """Nesterov's look-ahead of the momentum."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].lerp_(parameter.grad, 1 - beta)
+        return parameter.grad.lerp(state["momentum"], beta)
 
 
 def split_parameters(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:

@@ -40,8 +40,8 @@ class OnnxRuntimeBackend:
             )
         self.device = device
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self._input = self.session.get_inputs()[0].name
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 -> (N, C, H, W) float32."""
-        return np.asarray(self.session.run(None, {self._input: np.ascontiguousarray(batch)})[0])
+        name = self.session.get_inputs()[0].name
+        return np.asarray(self.session.run(None, {name: np.ascontiguousarray(batch)})[0])

@@ -1,0 +1,557 @@
+"""Pictures on disk: what goes in comes out, with its header; what does not fit is refused; nothing is half written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from sdk import files
+from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, MissingDependencyError, UnsupportedImageError
+from sdk.files import ImageFile, encode, read, write
+from sdk.images import Picture, picture_to_array
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+DPI = (300.0, 150.0)
+ORIENTATION, MAKE, EXIF_FOLDER, TAKEN = 0x0112, 0x010F, 0x8769, 0x9003
+TURN_CLOCKWISE = 6
+
+GREY = (np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) % 251).astype(np.uint8)
+COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
+WHITE = GREY > 120
+GREY16 = GREY.astype(np.uint16) * 261 + 7
+COLOUR16 = COLOUR.astype(np.uint16) * 261 + 7
+RGBA16 = np.dstack([COLOUR16, GREY16])
+
+
+def exif_bytes(orientation: int | None = None) -> bytes:
+    exif = Image.Exif()
+    exif[MAKE] = "Maker"
+    exif.get_ifd(EXIF_FOLDER)[TAKEN] = "1913:05:29 20:00:00"
+    if orientation:
+        exif[ORIENTATION] = orientation
+    return exif.tobytes()
+
+
+def check_exif(data: bytes | None) -> None:
+    """All tags of ``exif_bytes`` are there, and no orientation."""
+    assert data
+    exif = Image.Exif()
+    exif.load(data)
+    assert exif[MAKE] == "Maker"
+    assert exif.get_ifd(EXIF_FOLDER)[TAKEN] == "1913:05:29 20:00:00"
+    assert ORIENTATION not in exif
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def one_page(array: np.ndarray, **header: Any) -> ImageFile:
+    if array.ndim == 3 and array.shape[2] == 4:
+        return ImageFile([Picture(array[..., :3], array[..., 3])], **header)
+    return ImageFile([Picture(array)], **header)
+
+
+def frames(count: int) -> list[np.ndarray]:
+    return [np.roll(GREY, 3 * i) for i in range(count)]
+
+
+def dots(count: int) -> list[Image.Image]:
+    return [Image.fromarray(frame > 120).convert("P") for frame in frames(count)]
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+# Round trips
+
+
+@pytest.mark.parametrize(
+    ("suffix", "array"),
+    [
+        *((suffix, WHITE) for suffix in (".png", ".tif", ".bmp", ".pbm")),
+        *((suffix, GREY) for suffix in (".png", ".tif", ".bmp", ".gif", ".pgm")),
+        *((suffix, COLOUR) for suffix in (".png", ".tiff", ".bmp", ".webp", ".ppm")),
+        *((suffix, np.dstack([COLOUR, GREY])) for suffix in (".png", ".tif", ".webp")),
+        *((suffix, array) for suffix in (".png", ".tif") for array in (GREY16, COLOUR16, RGBA16)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.dtype}-{value.shape}",
+)
+def test_pixels_round_trip(tmp_path: Path, suffix: str, array: np.ndarray) -> None:
+    write(tmp_path / f"out{suffix}", one_page(array))
+    (page,) = read(tmp_path / f"out{suffix}").pages
+    back = picture_to_array(page)
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+    assert files_below(tmp_path) == [f"out{suffix}"]
+
+
+def test_jpeg_round_trip_is_close() -> None:
+    smooth = cv2.GaussianBlur(COLOUR, (0, 0), 5)
+    (page,) = read(encode(one_page(smooth), "JPEG")).pages
+    assert np.abs(page.pixels.astype(int) - smooth).max() <= 6
+
+
+def test_grey_stays_grey_in_jpeg() -> None:
+    (page,) = read(encode(one_page(GREY), "JPEG")).pages
+    assert page.pixels.ndim == 2
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_grey_with_alpha_round_trip(format: str) -> None:
+    (page,) = read(encode(ImageFile([Picture(GREY, 255 - GREY)]), format)).pages
+    np.testing.assert_array_equal(page.pixels, GREY)
+    assert page.alpha is not None
+    np.testing.assert_array_equal(page.alpha, 255 - GREY)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("array", [WHITE, GREY, COLOUR, GREY16, COLOUR16, RGBA16], ids=["1", "L", "RGB", "I;16", "RGB16", "RGBA16"])
+def test_dpi_and_icc_round_trip(format: str, array: np.ndarray) -> None:
+    data = encode(one_page(array, dpi=DPI, icc_profile=ICC), format)
+    with Image.open(io.BytesIO(data)) as image:  # other programs find them too
+        image.load()
+        assert image.info["dpi"] == pytest.approx(DPI, abs=0.02)
+        assert image.info["icc_profile"] == ICC
+    file = read(data)
+    assert file.dpi == pytest.approx(DPI, abs=0.02)
+    assert file.icc_profile == ICC
+
+
+@pytest.mark.parametrize("format", ["JPEG", "BMP"])
+def test_dpi_round_trip(format: str) -> None:
+    assert read(encode(one_page(GREY, dpi=(300.0, 300.0)), format)).dpi == pytest.approx((300, 300), abs=0.02)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_icc_round_trip(format: str) -> None:
+    assert read(encode(one_page(COLOUR, icc_profile=ICC), format)).icc_profile == ICC
+
+
+@pytest.mark.parametrize(("format", "array"), [("PNG", GREY), ("JPEG", GREY), ("WEBP", GREY), ("PNG", GREY16), ("PNG", COLOUR16)])
+def test_exif_round_trip(format: str, array: np.ndarray) -> None:
+    data = encode(one_page(array, exif=exif_bytes()), format)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[MAKE] == "Maker"
+    check_exif(read(data).exif)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM"])
+def test_no_header_is_made_up(format: str) -> None:
+    """A picture without a resolution must not get one (Pillow reports 1 dpi for such TIFFs)."""
+    file = read(saved(Image.fromarray(GREY), format))
+    if format != "BMP":  # its header always holds a resolution
+        assert file.dpi is None
+    assert file.icc_profile is None
+    assert file.exif is None
+
+
+# Orientation
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_orientation_is_applied_and_its_tag_removed(format: str) -> None:
+    lossless = {"lossless": True} if format == "WEBP" else {"quality": 100, "subsampling": 0} if format == "JPEG" else {}
+    file = read(saved(Image.fromarray(COLOUR), format, exif=exif_bytes(TURN_CLOCKWISE), **lossless))
+    turned = np.rot90(COLOUR, -1)
+    assert file.pages[0].pixels.shape == turned.shape
+    assert np.abs(file.pages[0].pixels.astype(int) - turned).max() <= (0 if format != "JPEG" else 20)
+    check_exif(file.exif)
+
+
+@pytest.mark.parametrize("array", [WHITE, GREY, COLOUR, GREY16], ids=["1", "L", "RGB", "I;16"])
+def test_orientation_of_tiff_pages_is_applied_once(array: np.ndarray) -> None:
+    images = [Image.fromarray(array), Image.fromarray(array)]
+    data = saved(images[0], "TIFF", save_all=True, append_images=images[1:], tiffinfo={ORIENTATION: TURN_CLOCKWISE})
+    first, second = read(data).pages
+    np.testing.assert_array_equal(first.pixels, np.rot90(array, -1))
+    assert second.pixels.shape == first.pixels.shape
+
+
+def test_orientation_of_16_bit_grey_png_is_applied() -> None:
+    (page,) = read(saved(Image.fromarray(GREY16), "PNG", exif=exif_bytes(TURN_CLOCKWISE))).pages
+    np.testing.assert_array_equal(page.pixels, np.rot90(GREY16, -1))
+
+
+@pytest.mark.parametrize("array", [COLOUR16, RGBA16], ids=["RGB16", "RGBA16"])
+def test_orientation_of_16_bit_colour_png_is_applied(array: np.ndarray) -> None:
+    file = read(encode(one_page(array, exif=exif_bytes(TURN_CLOCKWISE)), "PNG"))
+    np.testing.assert_array_equal(picture_to_array(file.pages[0]), np.rot90(array, -1))
+    check_exif(file.exif)
+
+
+def test_orientation_of_16_bit_colour_tiff_is_applied() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, COLOUR16, photometric="rgb", extratags=[(ORIENTATION, "H", 1, TURN_CLOCKWISE, True)])
+    np.testing.assert_array_equal(read(stream.getvalue()).pages[0].pixels, np.rot90(COLOUR16, -1))
+
+
+# 16 bit
+
+
+def tiff_of(*pages: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as tiff:
+        for page in pages:
+            tiff.write(page, photometric="rgb" if page.ndim == 3 else "minisblack")
+    return stream.getvalue()
+
+
+def test_several_16_bit_colour_tiff_pages_round_trip() -> None:
+    pages = [COLOUR16, COLOUR16[::-1].copy(), COLOUR16[:, ::-1].copy()]
+    data = encode(ImageFile([Picture(page) for page in pages], dpi=DPI, icc_profile=ICC), "TIFF")
+    file = read(data)
+    assert file.dpi == DPI
+    assert file.icc_profile == ICC
+    for found, page in itertools.zip_longest(file.pages, pages):
+        np.testing.assert_array_equal(found.pixels, page)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == 3  # type: ignore[attr-defined]
+        image.seek(2)
+        assert image.info["dpi"] == DPI
+
+
+@pytest.mark.parametrize("first", [GREY, GREY16, COLOUR], ids=["L", "I;16", "RGB"])
+def test_a_16_bit_colour_page_after_another_kind_is_not_cut_to_8_bits(first: np.ndarray) -> None:
+    """Kept at 16 bits, or refused; never 8 bits without a word."""
+    with contextlib.suppress(UnsupportedImageError):
+        pages = read(tiff_of(first, COLOUR16)).pages
+        np.testing.assert_array_equal(pages[0].pixels, first)
+        np.testing.assert_array_equal(pages[1].pixels, COLOUR16)
+
+
+def test_lzw_compressed_16_bit_colour_tiff_is_read_or_refused_by_its_reason() -> None:
+    """The usual compression of other programs; the file is not damaged, so it must not be called so."""
+    data = cv2.imencode(".tif", cv2.cvtColor(COLOUR16, cv2.COLOR_RGB2BGR))[1].tobytes()
+    with contextlib.suppress(MissingDependencyError, UnsupportedImageError):
+        np.testing.assert_array_equal(read(data).pages[0].pixels, COLOUR16)
+
+
+def test_16_bit_grey_png_with_a_transparent_level_keeps_16_bits() -> None:
+    (page,) = read(saved(Image.fromarray(GREY16), "PNG", transparency=int(GREY16[0, 0]))).pages
+    assert page.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(page.pixels, GREY16)
+
+
+def test_16_bit_grey_png_with_alpha_stays_grey() -> None:
+    data = b"".join(b"\0" + row.astype(">u2").tobytes() for row in np.dstack([GREY16, GREY16[::-1]]))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 32, 24, 16, 4, 0, 0, 0)), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    (page,) = read(b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)).pages
+    assert page.alpha is not None
+    np.testing.assert_array_equal(page.alpha, GREY16[::-1])
+    grey = page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0]
+    np.testing.assert_array_equal(grey, GREY16)
+    np.testing.assert_array_equal(picture_to_array(page)[..., :3], np.dstack([GREY16] * 3))
+
+
+# Pages and frames
+
+
+def test_1_bit_tiff_stays_1_bit() -> None:
+    data = encode(one_page(WHITE, dpi=DPI), "TIFF")
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "1"
+        assert image.info["compression"] == "group4"
+    np.testing.assert_array_equal(read(data).pages[0].pixels, WHITE)
+
+
+def test_tiff_pages_of_different_sizes_round_trip(tmp_path: Path) -> None:
+    pages = [GREY, GREY[:16], GREY[:, :20]]
+    write(tmp_path / "pages.tif", ImageFile([Picture(page) for page in pages], dpi=DPI))
+    file = read(tmp_path / "pages.tif")
+    assert file.dpi == DPI
+    for found, page in itertools.zip_longest(file.pages, pages):
+        np.testing.assert_array_equal(found.pixels, page)
+
+
+@pytest.mark.parametrize("kinds", list(itertools.permutations(["1", "L", "RGB"], 2)), ids="-".join)
+def test_tiff_pages_of_different_kinds_round_trip(kinds: tuple[str, str]) -> None:
+    pages = [{"1": WHITE, "L": GREY, "RGB": COLOUR}[kind] for kind in kinds]
+    file = read(encode(ImageFile([Picture(page) for page in pages]), "TIFF"))
+    for found, page in itertools.zip_longest(file.pages, pages):
+        np.testing.assert_array_equal(found.pixels, page)
+
+
+@pytest.mark.parametrize("array", [WHITE, GREY, GREY16, np.dstack([GREY] * 3)], ids=["1", "L", "I;16", "RGB of equal channels"])
+def test_tiff_pages_keep_their_kind(array: np.ndarray) -> None:
+    for page in read(encode(ImageFile([Picture(array), Picture(array)], icc_profile=ICC), "TIFF")).pages:
+        assert page.pixels.dtype == array.dtype
+        np.testing.assert_array_equal(page.pixels, array)
+
+
+@pytest.mark.parametrize("first", [GREY, GREY16], ids=["L", "I;16"])
+def test_grey_and_16_bit_colour_pages_round_trip_or_are_refused(first: np.ndarray) -> None:
+    with contextlib.suppress(ImageWriteError):
+        pages = read(encode(ImageFile([Picture(first), Picture(COLOUR16)]), "TIFF")).pages
+        np.testing.assert_array_equal(pages[0].pixels, first)
+        np.testing.assert_array_equal(pages[1].pixels, COLOUR16)
+
+
+def test_animated_gif_is_read_with_its_timing() -> None:
+    images = dots(3)
+    data = saved(images[0], "GIF", save_all=True, append_images=images[1:], duration=[100, 250, 40], loop=2)
+    file = read(data)
+    assert [page.duration for page in file.pages] == [100, 250, 40]
+    assert file.loop == 2
+    for page, image in zip(file.pages, images):
+        white = page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0]
+        np.testing.assert_array_equal(white > 0, np.asarray(image.convert("1")))
+
+
+def test_all_frames_of_a_grey_gif_are_grey() -> None:
+    images = dots(3)
+    file = read(saved(images[0], "GIF", save_all=True, append_images=images[1:], duration=100))
+    assert [page.pixels.ndim for page in file.pages] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_animation_round_trip(format: str) -> None:
+    pages = [Picture(frame, duration=duration) for frame, duration in zip(frames(3), (100.0, 250.0, 40.0))]
+    file = read(encode(ImageFile(pages, loop=3), format))
+    assert [page.duration for page in file.pages] == [100, 250, 40]
+    assert file.loop == 3
+    for found, page in zip(file.pages, pages):
+        grey = found.pixels if found.pixels.ndim == 2 else found.pixels[..., 1]
+        np.testing.assert_array_equal(grey, page.pixels)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_frames_of_black_and_white_and_of_grey_fit_one_animation(format: str) -> None:
+    pages = [Picture(WHITE, duration=50.0), Picture(GREY, duration=50.0)]
+    assert len(read(encode(ImageFile(pages), format)).pages) == 2
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_a_frame_shown_twice_takes_its_full_time(format: str) -> None:
+    """Pillow joins equal neighbours; the animation must still last as long."""
+    pages = [Picture(frame, duration=100.0) for frame in (GREY, GREY, GREY[::-1])]
+    file = read(encode(ImageFile(pages), format))
+    assert sum(page.duration or 0 for page in file.pages) == 300
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_pages_of_different_sizes_do_not_become_an_animation(format: str) -> None:
+    with pytest.raises(ImageWriteError):
+        encode(ImageFile([Picture(GREY), Picture(GREY[:16, :20])]), format)
+
+
+# Refusals of encode
+
+
+@pytest.mark.parametrize("format", ["JPEG", "BMP", "PPM"])
+def test_several_pages_do_not_fit(format: str) -> None:
+    with pytest.raises(ImageWriteError, match=r"one picture, but there are 2 pages; write \.tif"):
+        encode(ImageFile([Picture(GREY), Picture(GREY)]), format)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("array", [GREY16, COLOUR16], ids=["grey", "colour"])
+def test_16_bits_do_not_fit(format: str, array: np.ndarray) -> None:
+    with pytest.raises(ImageWriteError, match=r"8 bits a channel.*uint16.*write \.png or \.tif"):
+        encode(one_page(array), format)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "BMP", "GIF", "PPM"])
+def test_alpha_does_not_fit(format: str) -> None:
+    with pytest.raises(ImageWriteError, match=r"alpha.*write \.png"):
+        encode(ImageFile([Picture(GREY, GREY)]), format)
+
+
+def test_a_halftone_is_not_blurred_by_jpeg() -> None:
+    with pytest.raises(ImageWriteError, match=r"write \.png or \.tif"):
+        encode(one_page(WHITE), "JPEG")
+
+
+def test_colour_does_not_fit_gif() -> None:
+    with pytest.raises(ImageWriteError, match=r"256 colours.*write \.png"):
+        encode(one_page(COLOUR), "GIF")
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG"])
+def test_float32_has_no_file_format(format: str) -> None:
+    with pytest.raises(ImageWriteError, match="float32"):
+        encode(one_page(GREY.astype(np.float32) / 255), format)
+
+
+def test_several_16_bit_colour_pages_do_not_fit_png() -> None:
+    with pytest.raises(ImageWriteError, match=r"only TIFF; write \.tif"):
+        encode(ImageFile([Picture(COLOUR16), Picture(COLOUR16)]), "PNG")
+
+
+@pytest.mark.parametrize("format", ["WEBP", "JPEG"])
+def test_a_picture_too_large_for_the_format_is_refused(tmp_path: Path, format: str) -> None:
+    with pytest.raises(ImageWriteError):
+        write(tmp_path / f"out.{format.lower()}", one_page(np.zeros((8, 66000), np.uint8)))
+    assert files_below(tmp_path) == []
+
+
+# Bad input files
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) * 2 // 3]
+
+
+NOISE = Image.fromarray(np.random.default_rng(3).integers(256, size=(64, 64), dtype=np.uint8))
+BAD = {
+    "empty": b"",
+    "text": b"This is no picture.\n" * 50,
+    "only a signature": b"\x89PNG\r\n\x1a\n",
+    **{f"truncated {format}": cut(saved(NOISE, format)) for format in ("PNG", "JPEG", "TIFF", "GIF", "WEBP", "BMP", "PPM")},
+    "truncated 16-bit colour PNG": cut(encode(one_page(COLOUR16), "PNG")),
+    "truncated 16-bit colour TIFF": cut(encode(one_page(COLOUR16), "TIFF")),
+    "damaged PNG": saved(NOISE, "PNG").replace(b"IDAT", b"IDAT" + b"\xff" * 20, 1),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "scan.png"
+    path.write_bytes(BAD[name])
+    with pytest.raises(ImageReadError, match=r"download it again|Accepted: .*PNG") as raised:
+        read(path)
+    assert "scan.png" in str(raised.value)
+    with pytest.raises(ImageReadError):
+        read(BAD[name])
+
+
+def test_a_missing_file_and_a_folder_are_read_errors(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.png", tmp_path):
+        with pytest.raises(ImageReadError, match="Check the path"):
+            read(path)
+
+
+def test_a_header_of_huge_size_is_refused_before_decoding() -> None:
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
+    with pytest.raises(ImageReadError, match=r"pixels.*MAX_IMAGE_PIXELS"):
+        read(data)
+
+
+def test_a_tiny_picture_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (100, 1)).save(tmp_path / "line.png")
+    with pytest.raises(UnsupportedImageError, match=r"line\.png.*at least 8 px"):
+        read(tmp_path / "line.png")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_is_refused_with_what_to_do(format: str) -> None:
+    with pytest.raises(UnsupportedImageError, match=r"CMYK.*Convert"):
+        read(saved(Image.new("CMYK", (32, 24)), format))
+
+
+def test_16_bit_cmyk_tiff_is_refused() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, RGBA16, photometric="separated")
+    with pytest.raises(InverseHalftonerError):
+        read(stream.getvalue())
+
+
+# Writing
+
+
+def test_an_existing_file_is_kept_without_leave(tmp_path: Path) -> None:
+    path = tmp_path / "out.png"
+    path.write_bytes(b"old")
+    with pytest.raises(ImageWriteError, match=r"exists already.*--overwrite"):
+        write(path, one_page(GREY))
+    assert path.read_bytes() == b"old"
+    write(path, one_page(GREY), overwrite=True)
+    np.testing.assert_array_equal(read(path).pages[0].pixels, GREY)
+
+
+@pytest.mark.parametrize("name", ["out", "out.xyz", "out.jp2"])
+def test_unknown_suffixes_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageWriteError, match=r"use one of .*\.png"):
+        write(tmp_path / name, one_page(GREY))
+    assert files_below(tmp_path) == []
+
+
+def test_missing_folders_are_made_for_a_result_but_not_for_a_refusal(tmp_path: Path) -> None:
+    with pytest.raises(ImageWriteError):
+        write(tmp_path / "missing" / "out.jpg", one_page(GREY16))
+    assert not (tmp_path / "missing").exists()
+    write(tmp_path / "missing" / "deep" / "out.png", one_page(GREY))
+    assert (tmp_path / "missing" / "deep" / "out.png").is_file()
+
+
+def test_a_refused_picture_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.jpg"
+    path.write_bytes(b"old")
+    with pytest.raises(ImageWriteError):
+        write(path, one_page(GREY16), overwrite=True)
+    assert path.read_bytes() == b"old"
+    assert files_below(tmp_path) == ["out.jpg"]
+
+
+def fail(error: BaseException):
+    def failing(*_: Any, **__: Any) -> None:
+        raise error
+
+    return failing
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", fail(OSError(28, "No space left on device")))
+    with pytest.raises(ImageWriteError, match="cannot be written: No space left on device"):
+        write(path, one_page(GREY), overwrite=True)
+    assert path.read_bytes() == b"old"
+    assert files_below(tmp_path) == ["out.png"]
+
+
+def test_a_folder_without_leave_to_write_is_a_write_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", fail(PermissionError(13, "Permission denied")))
+    with pytest.raises(ImageWriteError, match="Permission denied"):
+        write(tmp_path / "out.png", one_page(GREY))
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", fail(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out.png", one_page(GREY))
+    assert files_below(tmp_path) == []
+
+
+def test_a_long_but_valid_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 250 + ".png")
+    write(path, one_page(GREY))
+    assert files_below(tmp_path) == [path.name]
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    write(tmp_path / "out.png", one_page(GREY))
+    assert (tmp_path / "out.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+# Suffixes
+
+
+@pytest.mark.parametrize(
+    ("source", "restored", "halftoned"),
+    [("a.tif", ".tif", ".tif"), ("a.JPG", ".JPG", ".png"), ("a.gif", ".png", ".png"), ("a.pbm", ".png", ".png"), ("a.jp2", ".png", ".png")],
+)
+def test_suffixes_of_results(source: str, restored: str, halftoned: str) -> None:
+    assert files.restored_suffix(Path(source)) == restored
+    assert files.halftone_suffix(Path(source)) == halftoned
