@@ -28,7 +28,8 @@ class Halftoner:
         self.method = method_named(method)
         self.parameters = parameters
         self.grey = grey
-        halftone(np.zeros((8, 8), np.uint8), method, **parameters)  # a wrong parameter fails here, not in the middle of a folder
+        depth = np.uint16 if self.method.keeps_16_bits else np.uint8
+        halftone(np.zeros((8, 8), depth), method, **parameters)  # a wrong parameter fails here, not in the middle of a folder
 
     def run(self, image: Any) -> Any:
         """ndarray or path -> ndarray (bool, True = white; ``palette`` and ``bit-depth``: uint8); PIL -> PIL; bytes -> bytes (PNG or TIFF).

@@ -158,7 +158,7 @@ def picture_to_pil(picture: Picture) -> Image.Image:
     """1 (bool), L, LA, RGB, RGBA (uint8), I;16 (uint16 grey) or F (float32 grey); PIL has no other kinds."""
     pixels, alpha = picture.pixels, picture.alpha
     if pixels.dtype == np.bool_:
-        pixels, alpha = pixels.astype(np.uint8) * 255, None if alpha is None else alpha.astype(np.uint8) * 255
+        pixels, alpha = from_unit(to_unit(pixels), np.uint8), None if alpha is None else from_unit(to_unit(alpha), np.uint8)
         if pixels.ndim == 2 and alpha is None:
             return Image.fromarray(pixels).convert("1", dither=Image.Dither.NONE)
     if pixels.dtype == np.uint8:

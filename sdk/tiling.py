@@ -1,8 +1,8 @@
 """Cut a plane into overlapping tiles and blend the results (numpy; the reference for the CUDA kernels).
 
-Along each axis neighbours share at least ``overlap`` pixels. In the middle half of what they share, one fades into the
-other by a squared-sine (Hann) ramp; the outer quarters, where a tile lacks context, count for nothing. The weights of
-all tiles add up to exactly one everywhere, so nothing is divided at the end.
+Along each axis neighbours share at least ``overlap`` pixels. In the middle of what they share (half of it, but at most a
+sixth of the tile, so that fades never meet), one fades into the other by a squared-sine (Hann) ramp; outside it, where a
+tile lacks context, it counts for nothing. The weights of all tiles add up to one everywhere, so nothing is divided.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]
     if not 0 <= overlap <= tile // 3:
         # a pixel shared by three tiles must lie on one fade only, or the weights would not add up to one
         raise OptionError(f"tile = {tile} px, overlap = {overlap} px: the overlap must be 0 .. a third of the tile.")
+    if overlap > tile - multiple and overlap:
+        raise OptionError(f"tile = {tile} px, overlap = {overlap} px: tiles start at multiples of {multiple} px, so use a larger tile.")
     if length <= tile:
         return [Span(0, np.ones(length, np.float32))]
     stride = max(tile - overlap - multiple + 1, multiple)  # rounding may eat up to multiple - 1 pixels of the overlap
@@ -47,7 +49,8 @@ def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]
     weights = [np.ones(tile, np.float32) for _ in starts]
     for i, (left, right) in enumerate(pairwise(starts)):
         shared = left + tile - right
-        fade = np.clip((np.arange(shared, dtype=np.float32) + 0.5) / max(shared, 1) * 2 - 0.5, 0, 1)
+        width = max(min(shared, tile // 3) / 2, 0.5)
+        fade = np.clip((np.arange(shared, dtype=np.float32) + 0.5 - shared / 2) / width + 0.5, 0, 1)
         rise = np.sin(np.pi / 2 * fade) ** 2
         weights[i + 1][:shared] *= rise
         weights[i][tile - shared :] *= 1 - rise

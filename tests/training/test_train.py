@@ -1,0 +1,184 @@
+"""``training.train``: a tiny network learns, stops and goes on, and its weights file says all that is needed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights
+from training.config import DataConfig, OptimiserConfig, Recipe, ValidationConfig
+from training.degradations import HalftoneFamily
+from training.models import build
+from training.models.fast import FastNet
+from training.models.prl import PRL
+from training.optim import Muon, orthogonalise, split_parameters
+from training.train import make_optimisers, set_learning_rate, train, update_average, validate, validation_set
+
+TINY = Recipe(
+    name="tiny",
+    architecture="fast",
+    model={"channels": [8, 16], "blocks": [1, 1]},
+    data=DataConfig(mix=(HalftoneFamily(("floyd-steinberg",), 1.0),), crop=32, batch=2),
+    steps=60,
+    optimiser=OptimiserConfig(learning_rate=3e-3, warmup_steps=5),
+    validation=ValidationConfig(every=30, pictures=2),
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
+    """train/ and val/ with two photographs of 128x128 px each."""
+    root = tmp_path_factory.mktemp("photos")
+    for name, left in (("train/a", 0), ("train/b", 200), ("val/c", 400), ("val/d", 600)):
+        path = root / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), photo[200:328, left : left + 128])
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of the tiny recipe, without a break."""
+    run = tmp_path_factory.mktemp("run")
+    assert train(TINY, folder, run) == run / WEIGHTS
+    return run
+
+
+def score(model: torch.nn.Module, folder: Path) -> float:
+    return validate(model, validation_set(folder / "val", TINY), CPU)["floyd-steinberg"]
+
+
+def test_training_improves_on_the_untrained_network(folder: Path, trained: Path) -> None:
+    torch.manual_seed(TINY.data.seed)
+    untrained = build(TINY.architecture, **TINY.model).eval()
+    model, _, _ = load_model(trained / WEIGHTS)
+    assert score(model, folder) > score(untrained, folder) + 5
+    dots = np.mean([(dots.numpy()[0, 0] - photo / 255) ** 2 for dots, photo in validation_set(folder / "val", TINY)["floyd-steinberg"]])
+    assert score(model, folder) > 10 * np.log10(1 / dots) + 3  # and on the halftone itself
+
+
+@pytest.mark.parametrize("optimiser", ["muon", "adamw"])
+def test_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path, optimiser: str) -> None:
+    recipe = replace(TINY, steps=12, optimiser=replace(TINY.optimiser, name=optimiser))
+    train(recipe, folder, tmp_path / "whole")
+    train(recipe, folder, tmp_path / "parts", stop_after=5)
+    assert load_weights(tmp_path / "parts" / WEIGHTS)[2]["steps"] == 5
+    train(recipe, folder, tmp_path / "parts")
+    assert load_weights(tmp_path / "parts" / WEIGHTS)[2]["steps"] == 12
+    for name in (WEIGHTS, CHECKPOINT):
+        whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
+        assert whole.keys() == parts.keys()
+        different = [key for key in whole if not torch.equal(whole[key], parts[key])]
+        assert not different
+
+
+def test_a_finished_run_is_left_as_it_is(folder: Path, trained: Path) -> None:
+    before = load_file(trained / CHECKPOINT)
+    train(TINY, folder, trained)
+    after = load_file(trained / CHECKPOINT)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_warm_start_begins_at_the_given_weights(folder: Path, trained: Path, tmp_path: Path) -> None:
+    weights = train(TINY, folder, tmp_path, start_from=trained / WEIGHTS, stop_after=0)
+    assert all(torch.equal(value, load_file(trained / WEIGHTS)[key]) for key, value in load_file(weights).items())
+
+
+@torch.no_grad()
+def test_weights_file_round_trip(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = build(TINY.architecture, **TINY.model).eval()
+    save_weights(tmp_path / WEIGHTS, model.state_dict(), TINY, {"steps": 3, "seconds": 1.5})
+    loaded, recipe, progress = load_model(tmp_path / WEIGHTS)
+    assert recipe == TINY
+    assert progress == {"steps": 3, "seconds": 1.5}
+    assert not loaded.training
+    halftone = torch.rand(1, 1, 32, 40).round()
+    assert torch.equal(loaded(halftone), model(halftone))
+    assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS]  # nothing partial is left
+
+
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (96, 864), (864, 96), (32, 400)])
+def test_orthogonalise_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for scale in (1e-3, 1, 1e3):  # of no importance
+        values = torch.linalg.svdvals(orthogonalise(scale * matrix))
+        assert 0.6 < values.min() <= values.max() < 1.3
+
+
+def test_orthogonalise_lifts_small_singular_values() -> None:
+    u, _, v = torch.linalg.svd(torch.randn(24, 96, generator=torch.Generator().manual_seed(0)), full_matrices=False)
+    values = torch.linalg.svdvals(orthogonalise(u @ torch.diag(torch.logspace(0, -1.5, 24)) @ v))
+    assert 0.6 < values.min() <= values.max() < 1.3
+
+
+def test_orthogonalise_keeps_the_singular_vectors() -> None:
+    matrix = torch.randn(24, 96, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    inner = u.T @ orthogonalise(matrix) @ v.T
+    assert (inner - torch.diag(inner.diagonal())).abs().max() < 0.05
+
+
+def test_muon_moves_each_kernel_along_its_own_gradient() -> None:
+    """The first step is the orthogonalised gradient, also among kernels of one shape."""
+    torch.manual_seed(0)
+    kernels = [
+        torch.nn.Parameter(torch.randn(shape)) for shape in ((16, 8, 3, 3), (32, 4, 2, 2), (16, 8, 3, 3), (16, 8, 3, 3), (64, 16, 1, 1))
+    ]
+    before = [kernel.detach().clone() for kernel in kernels]
+    for kernel in kernels[:-2] + kernels[-1:]:
+        kernel.grad = torch.randn(kernel.shape)
+    Muon(kernels, lr=0.5).step()
+    for kernel, old in zip(kernels, before):
+        if kernel.grad is None:
+            assert torch.equal(kernel, old)
+            continue
+        rows, columns = kernel.shape[0], kernel[0].numel()
+        expected = -0.5 * max(1, rows / columns) ** 0.5 * orthogonalise(kernel.grad.reshape(rows, columns))
+        torch.testing.assert_close((kernel.detach() - old).reshape(rows, columns), expected, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("model", [FastNet((16, 32), (1, 2)), FastNet((8,), (1,)), PRL()], ids=["fast", "one-level", "prl"])
+def test_split_parameters_covers_each_once(model: torch.nn.Module) -> None:
+    hidden, rest = split_parameters(model)
+    ids = [id(parameter) for parameter in (*hidden, *rest)]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {id(parameter) for parameter in model.parameters()}
+    assert all(kernel.ndim == 4 for kernel in hidden)
+
+
+def test_split_parameters_leaves_first_and_last_layer_to_adamw() -> None:
+    model = FastNet((16, 32), (1, 2))
+    hidden, rest = ({id(parameter) for parameter in part} for part in split_parameters(model))
+    assert {id(model.head.weight), id(model.tail.weight)} <= rest
+    assert all(id(block.conv1.weight) in hidden for block in model.bottom)
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    config = OptimiserConfig(learning_rate=1.0, muon_learning_rate=2.0, warmup_steps=10)
+    optimisers = make_optimisers(build(TINY.architecture, **TINY.model), config)
+
+    def rates(step: int, elapsed: float) -> list[float]:
+        set_learning_rate(optimisers, config.warmup_steps, step, elapsed)
+        return [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
+
+    assert rates(0, 0) == pytest.approx([0.2, 0.1])
+    assert rates(9, 0) == pytest.approx([2, 1])
+    assert rates(50, 0.5) == pytest.approx([1, 0.5])
+    assert rates(100, 1) == pytest.approx([0, 0])
+
+
+def test_average_moves_by_what_decay_leaves() -> None:
+    model, ema = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    before = copy.deepcopy(ema)
+    update_average(ema, model, 0.75)
+    torch.testing.assert_close(ema.weight, 0.75 * before.weight + 0.25 * model.weight)
+    torch.testing.assert_close(ema.bias, 0.75 * before.bias + 0.25 * model.bias)
