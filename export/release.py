@@ -27,6 +27,8 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
     graph = onnx.load(model)
     metadata = ModelMetadata.from_props({prop.key: prop.value for prop in graph.metadata_props}, str(model))
     metadata = replace(metadata, metrics=metrics_of(metadata.name, evaluation))
+    if not metadata.metrics:
+        raise SystemExit(f"{evaluation} has no figures of {metadata.name!r}; run: python -m training.evaluate {model} --data DIR")
     target = folder / f"{metadata.name}.onnx"
     write(graph, metadata, target)
     row = {
@@ -55,7 +57,7 @@ def metrics_of(name: str, evaluation: Path) -> dict[str, float]:
 
 def to_toml(table: dict[str, dict[str, Any]]) -> str:
     """models.toml: one table a model; strings and numbers are written as in JSON, which TOML shares."""
-    lines = ["# Written by `python -m export.release`. The first model is the default."]
+    lines = ["# Written by `python -m export.release`."]
     for name, row in table.items():
         lines.append(f"\n[{name}]")
         for key, value in row.items():

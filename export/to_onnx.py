@@ -27,6 +27,7 @@ from training.checkpoints import load_model
 from training.config import RECIPES, Recipe, load_recipe
 
 OPSET = 20
+IR_VERSION = 10  # what onnxruntime 1.18 and later read
 
 
 def export(weights: Path, target: Path) -> ModelMetadata:
@@ -108,6 +109,7 @@ def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, metadata.to_props())
     graph.producer_name = "inverse-halftoner"
+    graph.ir_version = IR_VERSION
     onnx.checker.check_model(graph)
     onnx.save(graph, target)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdk.errors import ImageReadError, InverseHalftonerError, OptionError
-from sdk.files import FORMATS
+from sdk.files import FORMATS, READ_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,12 @@ class Job:
 
 @dataclass
 class Outcome:
+    """Filled while the jobs run, so that an interrupted run can still be reported."""
+
     done: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
-    failed: list[tuple[Job, InverseHalftonerError]] = field(default_factory=list)
+    warned: list[tuple[Job, str]] = field(default_factory=list)
+    failed: list[tuple[Job, str]] = field(default_factory=list)
 
 
 def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], str]) -> list[Job]:
@@ -34,19 +37,28 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     """
     sources = [found for text in inputs for found in _expand(text, output)]
     if not sources:
-        raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(FORMATS))}.")
-    one_file = len(sources) == 1 and sources[0][0] == Path(inputs[0])
-    if one_file and not output.is_dir() and output.suffix.lower() in FORMATS:
+        raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
+    one_file = len(sources) == 1 and not Path(inputs[0]).is_dir()
+    if output.is_dir():
+        return _into_folder(sources, output, suffix_for)
+    if output.suffix.lower() in FORMATS:
+        if not one_file:
+            raise OptionError(f"{output} names one file, but there are {len(sources)} results; give a folder.")
         jobs = [Job(sources[0][0], output)]
-    elif one_file and output.suffix and not output.is_dir():
+        _refuse_collisions(jobs)
+        return jobs
+    if one_file and output.suffix:
         raise OptionError(
             f"{output}: no format is known for the suffix {output.suffix!r}; use one of {', '.join(sorted(FORMATS))}. "
             "If a folder of that name is meant, make it first."
         )
-    else:
-        if output.exists() and not output.is_dir():
-            raise OptionError(f"{output} is a file, but {len(sources)} results need a folder.")
-        jobs = [Job(source, output / place.with_suffix(suffix_for(source))) for source, place in sources]
+    if output.exists():
+        raise OptionError(f"{output} is a file, but the results need a folder.")
+    return _into_folder(sources, output, suffix_for)
+
+
+def _into_folder(sources: list[tuple[Path, Path]], folder: Path, suffix_for: Callable[[Path], str]) -> list[Job]:
+    jobs = [Job(source, folder / place.with_suffix(suffix_for(source))) for source, place in sources]
     _refuse_collisions(jobs)
     return jobs
 
@@ -55,9 +67,11 @@ def _expand(text: str, output: Path) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of one argument; what lies below ``output`` is a result of an earlier run, no source."""
     path = Path(text)
     if path.is_dir():
-        inside = output.resolve() if output.resolve() != path.resolve() else None
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in FORMATS and p.is_file() and not p.name.startswith("."))
-        return [(p, p.relative_to(path)) for p in found if inside is None or inside not in p.resolve().parents]
+        if output.resolve() == path.resolve():
+            raise OptionError(f"{output} is the input folder itself; choose another one, so that sources and results stay apart.")
+        earlier = output.resolve() if path.resolve() in output.resolve().parents else None
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ_SUFFIXES and p.is_file() and not p.name.startswith("."))
+        return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if path.exists() or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
     return [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
@@ -73,23 +87,27 @@ def _refuse_collisions(jobs: list[Job]) -> None:
             raise OptionError(f"{job.source} would be replaced by its own result; choose another output.")
 
 
-def run_jobs(jobs: Sequence[Job], work: Callable[[Job, bool], None], overwrite: bool = False) -> Outcome:
-    """Do all jobs; existing targets are skipped unless ``overwrite``; a bad file is kept for the end, the others go on."""
-    outcome = Outcome()
+def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Outcome, overwrite: bool = False) -> None:
+    """Do all jobs; existing targets are skipped unless ``overwrite``; a bad file is noted, and the others go on.
+
+    ``work`` does one job and returns its warnings.
+    """
     progress = ProgressBar(len(jobs))
     for job in jobs:
-        progress.show(job.source.name)
         if job.target.exists() and not overwrite:
             outcome.skipped.append(job)
-        else:
-            try:
-                work(job, overwrite)
-                outcome.done.append(job)
-            except InverseHalftonerError as error:
-                outcome.failed.append((job, error))
+            progress.skip()
+            continue
+        progress.show(job.source.name)
+        try:
+            outcome.warned += [(job, text) for text in work(job)]
+            outcome.done.append(job)
+        except InverseHalftonerError as error:
+            outcome.failed.append((job, str(error)))
+        except MemoryError:
+            outcome.failed.append((job, f"{job.source} does not fit into memory; use a smaller tile, or cut it up first."))
         progress.advance()
     progress.close()
-    return outcome
 
 
 class ProgressBar:
@@ -109,12 +127,12 @@ class ProgressBar:
         if self.done:
             seconds = (time.monotonic() - self.started) / self.done * (self.total - self.done)
             left = f" {seconds // 60:.0f}:{seconds % 60:02.0f} left"
-        print(
-            f"\r\033[K[{'#' * filled}{'.' * (self.WIDTH - filled)}] {self.done}/{self.total}{left} {name[:40]}",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
+        bar = "#" * filled + "." * (self.WIDTH - filled)
+        print(f"\r\033[K[{bar}] {self.done}/{self.total}{left} {name[:40]}", end="", file=sys.stderr, flush=True)
+
+    def skip(self) -> None:
+        """A job that costs no time: it counts neither as done nor as left."""
+        self.total -= 1
 
     def advance(self) -> None:
         self.done += 1

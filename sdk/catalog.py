@@ -38,7 +38,7 @@ class Release:
 
 @cache
 def releases() -> dict[str, Release]:
-    """Name -> release, in the order of the file; the first is the default."""
+    """Name -> release, in the order of the file."""
     table: dict[str, Any] = tomllib.loads((FOLDER / "models.toml").read_text(encoding="utf-8"))
     return {name: Release(name=name, **row) for name, row in table.items()}
 
@@ -48,7 +48,7 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
     text = os.fspath(model)
     if text in releases():
         release = releases()[text]
-        data = _read(release.path)
+        data = _read(release.path, "Install the package again.")
         found = hashlib.sha256(data).hexdigest()
         if found != release.sha256:
             raise ModelError(
@@ -59,11 +59,11 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
         raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx file works too.")
     if Path(text).suffix.lower() not in (".onnx",):
         raise ModelError(f"{text} does not end in .onnx; this version runs ONNX files and released models ({', '.join(releases())}).")
-    return _read(Path(text)), text
+    return _read(Path(text), "Check the path."), text
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, advice: str) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror or error}. Check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        raise ModelError(f"The model file {path} cannot be read: {getattr(error, 'strerror', None) or error}. {advice}") from error

@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 import sdk
 from sdk import errors, files
-from sdk.batch import Job, plan_jobs, run_jobs
+from sdk.batch import Job, Outcome, plan_jobs, run_jobs
 from sdk.halftoning import METHODS, method_named
 
 EXAMPLES = """examples:
@@ -24,7 +26,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 = all done, 1 = some or all failed, 2 = wrong usage."""
+    """Run one command; returns the exit status: 0 = all done, 1 = something failed, 2 = no such command or option."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -95,6 +97,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)"
     )
+    parser.add_argument("--max-megapixels", type=float, metavar="N", help="refuse larger pictures (default: Pillow's limit, 179)")
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     existing.add_argument(
@@ -121,13 +124,11 @@ def _restore(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
 
-    def restore(job: Job, overwrite: bool) -> None:
+    def restore(job: Job) -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            restorer.run_file(job.source, job.target, overwrite)
-        for warning in caught:
-            if issubclass(warning.category, UserWarning):
-                print(f"warning: {job.source}: {warning.message}", file=sys.stderr)
+            warnings.simplefilter("always", sdk.NotTwoLevelsWarning)
+            restorer.run_file(job.source, job.target, options.overwrite)
+        return sorted({str(warning.message) for warning in caught if warning.category is sdk.NotTwoLevelsWarning})
 
     return _run(jobs, options, restore)
 
@@ -136,23 +137,44 @@ def _halftone(options: argparse.Namespace) -> int:
     parameters = dict(_parameter(text, options.method) for text in options.set)
     halftoner = sdk.Halftoner(options.method, grey=options.grey, **parameters)
     jobs = plan_jobs(options.inputs, options.output, files.halftone_suffix)
-    return _run(jobs, options, lambda job, overwrite: halftoner.run_file(job.source, job.target, overwrite))
+
+    def apply(job: Job) -> list[str]:
+        halftoner.run_file(job.source, job.target, options.overwrite)
+        return []
+
+    return _run(jobs, options, apply)
 
 
-def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job, bool], None]) -> int:
+def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]]) -> int:
     single_file = len(jobs) == 1 and jobs[0].target == options.output
     if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
         raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
-    outcome = run_jobs(jobs, work, overwrite=options.overwrite)
-    if outcome.skipped and not options.skip_existing:
-        print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
-    for job, error in outcome.failed:
-        print(f"error: {error if str(job.source) in str(error) else f'{job.source}: {error}'}", file=sys.stderr)
+    if options.max_megapixels:
+        Image.MAX_IMAGE_PIXELS = int(options.max_megapixels * 1e6 / 2)  # Pillow refuses at twice this
+    outcome = Outcome()
+    try:
+        run_jobs(jobs, work, outcome, options.overwrite)
+    finally:  # an interrupted run is reported too
+        _report(outcome, options)
+    return 1 if outcome.failed else 0
+
+
+def _report(outcome: Outcome, options: argparse.Namespace) -> None:
+    """Counts on stdout; warnings (each text with its files) and errors on stderr."""
+    by_text: dict[str, list[str]] = {}
+    for job, text in outcome.warned:
+        by_text.setdefault(text, []).append(str(job.source))
+    for text, sources in by_text.items():
+        more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
+        print(f"warning: {', '.join(sources[:3])}{more}: {text}", file=sys.stderr)
     if outcome.done:
         print(f"{len(outcome.done)} written to {options.output}")
+    if outcome.skipped and not options.skip_existing:
+        print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
+    for job, text in outcome.failed:
+        print(f"error: {text if str(job.source) in text else f'{job.source}: {text}'}", file=sys.stderr)
     if outcome.failed:
         print(f"{len(outcome.failed)} failed", file=sys.stderr)
-    return 1 if outcome.failed else 0
 
 
 def _parameter(text: str, method: str) -> tuple[str, object]:
@@ -170,7 +192,7 @@ def _parameter(text: str, method: str) -> tuple[str, object]:
 
 
 def _models(_: argparse.Namespace) -> int:
-    for release in sdk.models().values():
+    for release in sdk.releases().values():
         print(f"{release.name}: {release.summary} ({release.path.stat().st_size / 2**20:.1f} MiB, {release.licence})")
         for metric, value in release.metrics.items():
             print(f"    {metric} = {value:g}")

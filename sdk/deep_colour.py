@@ -21,7 +21,7 @@ BITS_PER_SAMPLE, PHOTOMETRIC, RGB = 258, 262, 2  # TIFF tags, and the value of t
 def is_deep_colour(image: Image.Image) -> bool:
     """True for 16-bit colour PNG and TIFF, judged by the header; a TIFF that has such pages among others is refused."""
     if image.format == "PNG":
-        return "16" in str(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA", "LA")
+        return any("16" in str(entry[3]) for entry in getattr(image, "tile", ())) and image.mode in ("RGB", "RGBA", "LA")
     if image.format != "TIFF":
         return False
     deep = [_is_deep_page(page) for page in ImageSequence.Iterator(image)]
@@ -42,11 +42,11 @@ def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
         raise UnsupportedImageError(f"Found a 16-bit TIFF in colour mode {image.mode}; accepted: RGB and RGBA. Convert it to RGB first.")
     encoded = np.frombuffer(data, np.uint8)
     if image.format == "TIFF":
-        found, arrays = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)
+        arrays = list(cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)[1])
     else:
-        array = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-        found, arrays = array is not None, [array]
-    if not found or any(array.ndim != 3 or array.dtype != np.uint16 for array in arrays):
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        arrays = [] if decoded is None else [decoded]
+    if not arrays or any(array.ndim != 3 or array.dtype != np.uint16 for array in arrays):
         raise ImageReadError("its 16-bit colour cannot be decoded, so it is damaged or cut short; copy or download it again.")
     arrays = [cv2.cvtColor(array, _SWAPPED[array.shape[2]]) for array in arrays]
     if image.format == "PNG":  # OpenCV has already turned TIFF pages

@@ -30,6 +30,10 @@ class DeviceError(InverseHalftonerError, RuntimeError):
     """The device or runtime that was asked for is not to be had; nothing else is used in its place."""
 
 
+class InferenceError(InverseHalftonerError, RuntimeError):
+    """The runtime failed in the middle of a picture, most often for lack of memory."""
+
+
 class OptionError(InverseHalftonerError, ValueError):
     """An option has a value out of its range, or a name that does not exist."""
 

@@ -28,7 +28,12 @@ FORMATS = {
 }  # fmt: skip
 """Suffix -> format, for reading folders and for writing."""
 
+READ_SUFFIXES = {*FORMATS, ".jp2", ".j2k", ".mpo"}
+"""What is taken from folders; the last three are read only."""
+
 MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF")
+KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432)
+"""ImageDescription, Make, Model, Software, DateTime, Artist, Copyright: the rest of a TIFF directory describes the old pixels."""
 
 
 @dataclass(frozen=True)
@@ -48,65 +53,80 @@ class ImageFile:
         return replace(self, pages=pages)
 
 
-def read(source: str | os.PathLike | bytes) -> ImageFile:
-    """Decode a file or its bytes, all pages; an ``ImageReadError`` or ``UnsupportedImageError`` says what is wrong with it."""
+def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> ImageFile:
+    """Decode a file or its bytes, all pages or the first; an ``ImageReadError`` or ``UnsupportedImageError`` says what is wrong with it."""
     name = "the given bytes" if isinstance(source, bytes) else str(source)
     if isinstance(source, bytes):
         data = source
     else:
         try:
             data = Path(source).read_bytes()
-        except OSError as error:
-            raise ImageReadError(f"{name} cannot be read: {error.strerror or error}. Check the path and the permissions.") from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+            reason = getattr(error, "strerror", None) or error
+            raise ImageReadError(f"{name} cannot be read: {reason}. Check the path and the permissions.") from error
     if not data:
         raise ImageReadError(f"{name} is empty (0 bytes); copy or download it again.")
     try:
         with Image.open(io.BytesIO(data)) as image:
             check_size(image.height, image.width)
-            return _read_pages(data, image)
+            return _read_pages(data, image, first_page_only)
     except Image.UnidentifiedImageError as error:
         raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(set(FORMATS.values())))}.") from error
     except Image.DecompressionBombError as error:
         raise ImageReadError(
             f"{name} declares more pixels than Pillow's limit ({error}). "
-            "If you trust it, raise PIL.Image.MAX_IMAGE_PIXELS; else cut it up first."
+            "If you trust it, raise PIL.Image.MAX_IMAGE_PIXELS (--max-megapixels); else cut it up first."
         ) from error
     except (ImageReadError, UnsupportedImageError) as error:
         raise type(error)(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise ImageReadError(f"{name} does not fit into memory; close other programs, or cut it up first.") from error
     except Exception as error:  # decoders raise whatever they like on damaged data: OSError, SyntaxError, struct.error, ...
         raise ImageReadError(f"{name} is damaged or cut short ({error}); copy or download it again.") from error
 
 
-def _read_pages(data: bytes, image: Image.Image) -> ImageFile:
-    deep = is_deep_colour(image)  # before anything loads the pixels: afterwards the depth can no longer be told
-    header = _header(image)
-    if deep:
+def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> ImageFile:
+    if is_deep_colour(image):  # asked before anything loads the pixels: afterwards the depth can no longer be told
         pages = read_deep_colour(data, image)
     else:
         pages = []
-        for frame in ImageSequence.Iterator(image):
+        # the further frames of an MPO are other views or thumbnails of the same photograph
+        frames = [image] if first_page_only or image.format == "MPO" else ImageSequence.Iterator(image)
+        for frame in frames:
             frame.load()
             pages.append(picture_from_pil(ImageOps.exif_transpose(frame)))
     if image.format == "GIF":
         pages = grey_if_all_grey(pages)  # Pillow gives the later frames of a grey GIF as RGB or RGBA
-    return ImageFile(pages, image.format or "PNG", **header)
+    if first_page_only:
+        pages = pages[:1]
+    if len(pages) > 1:
+        image.seek(0)  # what is kept is the first page's
+    return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", **_header(image))
 
 
 def _header(image: Image.Image) -> dict[str, Any]:
+    """Changes the image's own EXIF, so it comes after the pages are read and turned upright."""
     exif = image.getexif()
-    is_tiff = image.format == "TIFF"  # there "EXIF" is the whole directory, strip offsets and all
-    kept = Image.Exif()
-    kept.load(exif.tobytes())
-    kept.pop(ORIENTATION, None)
     dpi = image.info.get("dpi")
-    if is_tiff and X_RESOLUTION not in image.tag_v2:  # type: ignore[attr-defined]
+    if image.format == "TIFF" and X_RESOLUTION not in exif:
         dpi = None  # Pillow makes up 1 dpi
+    for tag in list(exif):
+        if tag == ORIENTATION or (image.format == "TIFF" and tag not in KEPT_TIFF_TAGS):
+            del exif[tag]
     return {
         "dpi": tuple(float(value) for value in dpi) if dpi else None,
         "icc_profile": image.info.get("icc_profile"),
-        "exif": kept.tobytes() if len(kept) and not is_tiff else None,
+        "exif": _with_text_as_bytes(exif).tobytes() if len(exif) else None,
         "loop": image.info.get("loop"),
     }
+
+
+def _with_text_as_bytes(exif: Image.Exif) -> Image.Exif:
+    """Pillow reads text as Latin-1 but writes it as ASCII, with ? for every accent; bytes it leaves alone."""
+    for tag, value in list(exif.items()):
+        if isinstance(value, str):
+            exif[tag] = value.encode("latin-1", "replace")
+    return exif
 
 
 def format_for(path: str | os.PathLike) -> str:
@@ -147,16 +167,12 @@ def write(path: str | os.PathLike, file: ImageFile, overwrite: bool = False) -> 
 def encode(file: ImageFile, format: str) -> bytes:
     """The bytes of ``file`` in ``format``; what the format cannot hold is an ``ImageWriteError``, never dropped in silence."""
     pages = file.pages
-    _refuse_what_is_lost(pages, format)
-    deep = [page.pixels.dtype == np.uint16 and (page.pixels.ndim == 3 or page.alpha is not None) for page in pages]
-    if any(deep) and not all(deep):
-        raise ImageWriteError("16-bit colour pages and others do not fit into one file; write them to one file for each kind.")
-    if all(deep):
+    if reason := why_not(pages, format):
+        raise ImageWriteError(reason)
+    if any(map(_is_deep, pages)):
         arrays = [picture_to_array(page) for page in pages]
         if format == "TIFF":
             return encode_tiff(arrays, file.dpi, file.icc_profile)
-        if len(arrays) > 1:
-            raise ImageWriteError("Several 16-bit colour pages fit only TIFF; write .tif instead.")
         return encode_png(arrays[0], file.dpi, file.icc_profile, file.exif)
     images = [picture_to_pil(page) for page in pages]
     stream = io.BytesIO()
@@ -168,22 +184,34 @@ def encode(file: ImageFile, format: str) -> bytes:
     return stream.getvalue()
 
 
-def _refuse_what_is_lost(pages: Sequence[Picture], format: str) -> None:
+def why_not(pages: Sequence[Picture], format: str) -> str | None:
+    """Why ``format`` cannot hold the pages without loss, and what to do; None if it can."""
     depths = {page.pixels.dtype for page in pages}
+    colour, alpha = any(page.pixels.ndim == 3 for page in pages), any(page.alpha is not None for page in pages)
     if np.dtype(np.float32) in depths:
-        raise ImageWriteError("float32 pictures have no file format here; convert to uint16 first.")
+        return "float32 pictures have no file format here; convert to uint16 first."
     if len(pages) > 1 and format not in MULTI_PAGE:
-        raise ImageWriteError(f"{format} holds one picture, but there are {len(pages)} pages; write .tif or .png instead.")
+        return f"{format} holds one picture, but there are {len(pages)} pages; write .tif or .png instead."
     if len({page.pixels.shape[:2] for page in pages}) > 1 and format != "TIFF":
-        raise ImageWriteError(f"The {len(pages)} pages differ in size, which {format} cannot hold; write .tif instead.")
-    if np.dtype(np.uint16) in depths and format not in ("PNG", "TIFF"):
-        raise ImageWriteError(f"{format} holds 8 bits a channel, but the picture has uint16; write .png or .tif instead.")
+        return f"The {len(pages)} pages differ in size, which {format} cannot hold; write .tif instead."
+    if np.dtype(np.uint16) in depths and format not in ("PNG", "TIFF") and (format != "PPM" or colour):
+        return f"{format} holds 8 bits a channel, but the picture has uint16; write .png or .tif instead."
     if np.dtype(bool) in depths and format == "JPEG":
-        raise ImageWriteError("JPEG would blur the dots of a halftone; write .png or .tif instead.")
-    if format in ("JPEG", "BMP", "PPM", "GIF") and any(page.alpha is not None for page in pages):
-        raise ImageWriteError(f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead.")
-    if format == "GIF" and any(page.pixels.ndim == 3 for page in pages):
-        raise ImageWriteError("GIF holds 256 colours, so restored colour would be dithered again; write .png (animated) or .webp instead.")
+        return "JPEG would blur the dots of a halftone; write .png or .tif instead."
+    if alpha and format in ("JPEG", "BMP", "PPM", "GIF"):
+        return f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead."
+    if colour and format == "GIF":
+        return "GIF holds 256 colours, so restored colour would be dithered again; write .png (animated) or .webp instead."
+    deep = [_is_deep(page) for page in pages]
+    if any(deep) and not all(deep):
+        return "16-bit colour pages and others do not fit into one file; write them to one file for each kind."
+    if any(deep) and len(pages) > 1 and format != "TIFF":
+        return "Several 16-bit colour pages fit only TIFF; write .tif instead."
+    return None
+
+
+def _is_deep(page: Picture) -> bool:
+    return page.pixels.dtype == np.uint16 and (page.pixels.ndim == 3 or page.alpha is not None)
 
 
 def _save_options(file: ImageFile, format: str, images: list[Image.Image]) -> dict[str, Any]:
@@ -194,6 +222,10 @@ def _save_options(file: ImageFile, format: str, images: list[Image.Image]) -> di
         options["icc_profile"] = file.icc_profile
     if file.exif and format in ("PNG", "JPEG", "WEBP"):
         options["exif"] = file.exif
+    elif file.exif and format == "TIFF":  # as an object, since Pillow would read the bytes as text again
+        exif = Image.Exif()
+        exif.load(file.exif)
+        options["exif"] = _with_text_as_bytes(exif)
     if format == "JPEG":
         options |= {"quality": 95, "subsampling": 0}
     elif format == "WEBP":

@@ -47,11 +47,13 @@ def to_unit(pixels: np.ndarray) -> np.ndarray:
 
 def from_unit(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     """Clip to [0, 1], round half to even, and store as ``dtype``; bool becomes uint8, since restored tone is continuous."""
-    values = np.clip(values, 0, 1)
     if dtype == np.float32:
-        return values.astype(np.float32, copy=False)
+        return np.clip(values, 0, 1).astype(np.float32, copy=False)
     integer = np.uint8 if dtype == np.bool_ else np.dtype(dtype).type
-    return np.rint(values * np.float32(np.iinfo(integer).max)).astype(integer)
+    white = np.float32(np.iinfo(integer).max)
+    scaled = values * white
+    np.clip(scaled, 0, white, out=scaled)
+    return np.rint(scaled, out=scaled).astype(integer)
 
 
 def picture_from_array(array: np.ndarray) -> Picture:

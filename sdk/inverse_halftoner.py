@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from PIL import Image
 from sdk import files
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import model_bytes
-from sdk.errors import ImageReadError, OptionError, UnsupportedImageError
+from sdk.errors import ImageReadError, ImageWriteError, ModelError, OptionError, UnsupportedImageError
 from sdk.images import (
     ACCEPTED,
     Picture,
@@ -27,7 +28,7 @@ from sdk.images import (
 from sdk.metadata import ModelMetadata
 from sdk.tiling import infer_tiled
 
-ImageLike = TypeVar("ImageLike", str, os.PathLike, bytes, Image.Image, np.ndarray)
+ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 TWO_LEVEL_SHARE = 0.9
 """A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
@@ -44,7 +45,7 @@ class InverseHalftoner:
     >>> photo = restorer.run(halftone)                       # array -> array, PIL -> PIL, bytes -> bytes, path -> array
     >>> restorer.run_file("page.tif", "page_contone.tif")    # keeps pages, DPI, ICC profile and EXIF
 
-    model: a name from ``sdk.models()``, or the path of an .onnx file made by ``python -m export.to_onnx``.
+    model: a name from ``sdk.releases()``, or the path of an .onnx file made by ``python -m export.to_onnx``.
     device: "cpu", "cuda", or "auto" (CUDA where this onnxruntime has it, else the CPU). What is asked for by name and
         cannot be had is a ``DeviceError``.
     tile, overlap: px; the default comes from the model. A picture that fits in one tile is computed whole.
@@ -68,16 +69,11 @@ class InverseHalftoner:
         data, where = model_bytes(model)
         self._backend = OnnxRuntimeBackend(data, device, threads, where)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
-        self.tile = tile if tile is not None else self.metadata.tile
-        self.overlap = overlap if overlap is not None else min(2 * self.metadata.halo, self.tile // 3)
-        if self.tile < 64 or self.tile % self.metadata.size_multiple:
-            raise OptionError(f"tile is {self.tile} px; it must be at least 64 and a multiple of {self.metadata.size_multiple}.")
-        if not 0 <= self.overlap <= self.tile // 3:
-            raise OptionError(f"overlap is {self.overlap} px; it must be 0..{self.tile // 3}, a third of the tile.")
-        if threshold is not None and not 0 < threshold < 1:
-            raise OptionError(f"threshold is {threshold:g}; it must lie between 0 and 1.")
+        _refuse_other_inputs(self.metadata, where)
+        self.tile, self.overlap = _tile_and_overlap(self.metadata, tile, overlap)
+        if threshold is not None and not (isinstance(threshold, (int, float)) and 0 < threshold < 1):
+            raise OptionError(f"threshold is {threshold!r}; it must be a number between 0 and 1.")
         self.threshold = threshold
-        self._warned = False
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how: model, backend, device, precision, tile."""
@@ -107,10 +103,11 @@ class InverseHalftoner:
             return restored
         if isinstance(image, bytes):
             file = files.read(image)
-            restored_file = file.with_pages([self._restore(page) for page in file.pages])
-            return files.encode(restored_file, restored_format(restored_file))
+            restored_pages = [self._restore(page) for page in file.pages]
+            fits = file.format in files.FORMATS.values() and files.why_not(restored_pages, file.format) is None
+            return files.encode(file.with_pages(restored_pages), file.format if fits else "PNG")
         if isinstance(image, (str, os.PathLike)):
-            return picture_to_array(self._restore(files.read(image).pages[0]))
+            return picture_to_array(self._restore(files.read(image, first_page_only=True).pages[0]))
         raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
 
     def run_batch(self, images: Iterable[ImageLike]) -> list[Any]:
@@ -136,6 +133,8 @@ class InverseHalftoner:
         """
         files.check_target(target, overwrite)
         file = files.read(source)
+        if reason := files.why_not([_as_restored(page) for page in file.pages], files.format_for(target)):
+            raise ImageWriteError(f"{target}: {reason}")
         restored = []
         for i, page in enumerate(file.pages, start=1):
             restored.append(self._restore(page))
@@ -145,8 +144,8 @@ class InverseHalftoner:
 
     def _restore(self, picture: Picture) -> Picture:
         pixels = picture.pixels
-        if self.threshold is None and not self._warned:
-            self._warned = warn_if_not_two_levels(pixels)
+        if self.threshold is None:
+            warn_if_not_two_levels(pixels)
         if pixels.ndim == 2:
             return picture.with_pixels(self._restore_plane(pixels))
         first = self._restore_plane(np.ascontiguousarray(pixels[..., 0]))
@@ -157,17 +156,43 @@ class InverseHalftoner:
         return picture.with_pixels(np.stack(planes, axis=-1))
 
     def _restore_plane(self, plane: np.ndarray) -> np.ndarray:
-        values = to_unit(plane)
-        if self.threshold is not None:
-            values = (values > self.threshold).astype(np.float32)
-        restored = infer_tiled(values, self._backend.run, self.tile, self.overlap, self.metadata.size_multiple)
-        return from_unit(restored, plane.dtype)
+        def infer(part: np.ndarray) -> np.ndarray:  # tiles become float one at a time: a whole page of floats would be four times the page
+            values = to_unit(part)
+            return self._backend.run(values if self.threshold is None else (values > self.threshold).astype(np.float32))
+
+        return from_unit(infer_tiled(plane, infer, self.tile, self.overlap, self.metadata.size_multiple), plane.dtype)
 
 
-def restored_format(file: files.ImageFile) -> str:
-    """The file's own format where it holds the restored pages, else PNG (JPEG2000 and the like; colour GIF)."""
-    colour_gif = file.format == "GIF" and any(page.pixels.ndim == 3 or page.alpha is not None for page in file.pages)
-    return file.format if file.format in set(files.FORMATS.values()) and not colour_gif else "PNG"
+def _tile_and_overlap(metadata: ModelMetadata, tile: int | None, overlap: int | None) -> tuple[int, int]:
+    """The given values checked, or the model's: tiles overlap by twice the reach of the context."""
+    multiple = metadata.size_multiple
+    if tile is None:
+        tile = metadata.tile
+    if not isinstance(tile, int) or tile < 64 or tile % multiple:
+        raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least 64 and a multiple of {multiple}.")
+    if overlap is None:
+        overlap = 2 * metadata.halo
+        if overlap > tile // 3:
+            smallest = -(-3 * overlap // multiple) * multiple
+            raise OptionError(f"tile is {tile} px, but below {smallest} px seams may show with this model; or pass an overlap too.")
+    if not isinstance(overlap, int) or not 0 <= overlap <= tile // 3:
+        raise OptionError(f"overlap is {overlap!r} px; it must be a whole number, 0..{tile // 3} (a third of the tile).")
+    return tile, overlap
+
+
+def _refuse_other_inputs(metadata: ModelMetadata, where: str) -> None:
+    """This version feeds one grey plane in [0, 1] and nothing else."""
+    if (metadata.input_color, metadata.output_color, metadata.input_range) != ("grey", "grey", (0.0, 1.0)) or metadata.needs_noise:
+        raise ModelError(
+            f"{where} takes {metadata.input_color} in {metadata.input_range}{' and noise' if metadata.needs_noise else ''}; "
+            "this version runs models of one grey plane in (0.0, 1.0). Upgrade inverse-halftoner."
+        )
+
+
+def _as_restored(page: Picture) -> Picture:
+    """A page of the kind its restoration will be: 1 bit becomes 8, without a copy."""
+    is_bool = page.pixels.dtype == np.bool_
+    return replace(page, pixels=page.pixels.view(np.uint8)) if is_bool else page
 
 
 def two_level_share(pixels: np.ndarray) -> float:
@@ -178,16 +203,13 @@ def two_level_share(pixels: np.ndarray) -> float:
     return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white)))
 
 
-def warn_if_not_two_levels(pixels: np.ndarray) -> bool:
-    """Warn about a picture that is no clean 1-bit halftone; True if it was one to warn about."""
-    share = two_level_share(pixels)
-    suspicious = share < TWO_LEVEL_SHARE
-    if suspicious:
+def warn_if_not_two_levels(pixels: np.ndarray) -> None:
+    """One constant text, so that Python's warning filters show it once a program unless told otherwise."""
+    if two_level_share(pixels) < TWO_LEVEL_SHARE:
         warnings.warn(
-            f"Only {share:.0%} of the pixels are near black or white: this is no clean 1-bit halftone, and is restored as it is. "
+            "The pixels are not near black and white: this is no clean 1-bit halftone, and is restored as it is. "
             "If JPEG coding or smoothing blurred its dots, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the "
             "original size. Grey scans of coarse print screens often come out well without either.",
             NotTwoLevelsWarning,
             stacklevel=4,
         )
-    return suspicious

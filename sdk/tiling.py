@@ -31,7 +31,7 @@ class Span:
 
 
 def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]:
-    """Evenly spread tiles of one size that cover ``length`` pixels; a single one where it fits.
+    """Evenly spread tiles of one size, at most ``tile``, that cover ``length`` pixels; a single one where it fits.
 
     ``length`` and ``tile`` are multiples of ``multiple``, and so is every start: a network that works on 2x2 or 8x8
     blocks must see them at the same places in a tile as in the whole picture.
@@ -43,8 +43,9 @@ def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]
         raise OptionError(f"tile = {tile} px, overlap = {overlap} px: tiles start at multiples of {multiple} px, so use a larger tile.")
     if length <= tile:
         return [Span(0, np.ones(length, np.float32))]
-    stride = max(tile - overlap - multiple + 1, multiple)  # rounding may eat up to multiple - 1 pixels of the overlap
-    count = 1 + -(-(length - tile) // stride)
+    shared = overlap + multiple - 1  # rounding the starts may eat up to multiple - 1 pixels of what tiles share
+    count = 1 + -(-(length - tile) // max(tile - shared, multiple))
+    tile = min(tile, -(-(length + (count - 1) * shared) // (count * multiple)) * multiple)  # no larger than that many tiles need
     starts = (np.linspace(0, (length - tile) // multiple, count).round().astype(int) * multiple).tolist()
     weights = [np.ones(tile, np.float32) for _ in starts]
     for i, (left, right) in enumerate(pairwise(starts)):
@@ -58,17 +59,18 @@ def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]
 
 
 def infer_tiled(plane: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1) -> np.ndarray:
-    """Run ``infer`` ((1, 1, h, w) float32 -> same shape) over float32 HxW ``plane`` tile by tile; float32 HxW.
+    """Run ``infer`` ((1, 1, h, w) of the plane's dtype -> float32 of the same shape) over HxW ``plane`` tile by tile; float32 HxW.
 
     The picture is padded by reflection at the bottom and right to a ``multiple``, and cut again.
     """
     height, width = plane.shape
-    padded = np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="symmetric")
-    rows, columns = (spans(length, tile, overlap, multiple) for length in padded.shape)
+    if height % multiple or width % multiple:
+        plane = np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="symmetric")
+    rows, columns = (spans(length, tile, overlap, multiple) for length in plane.shape)
     if len(rows) == len(columns) == 1:
-        return infer(padded[None, None])[0, 0, :height, :width]
-    whole = np.zeros_like(padded)
+        return infer(plane[None, None])[0, 0, :height, :width]
+    whole = np.zeros(plane.shape, np.float32)
     for row, column in product(rows, columns):
-        part = infer(padded[None, None, row.slice, column.slice])[0, 0]
+        part = infer(plane[None, None, row.slice, column.slice])[0, 0]
         whole[row.slice, column.slice] += part * (row.weights[:, None] * column.weights[None, :])
     return whole[:height, :width]

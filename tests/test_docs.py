@@ -39,7 +39,7 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_readme_names_every_released_model_with_its_figures() -> None:
-    for release in sdk.models().values():
+    for release in sdk.releases().values():
         row = next(line for line in README.splitlines() if line.startswith(f"| `{release.name}`"))
         assert f"{release.metrics['kodak24/floyd-steinberg/psnr']:.2f} dB" in row
 

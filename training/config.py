@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sdk.catalog import tomllib
 from sdk.errors import nearest
 from training.degradations import HalftoneFamily
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 RECIPES = Path(__file__).parent / "recipes"
 Config = TypeVar("Config")
@@ -68,6 +63,8 @@ class Recipe:
     """Default length; ``--steps`` or ``--minutes`` override it."""
     model: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the architecture."""
+    loss: str = "l1"
+    """A key of ``training.losses.LOSSES``."""
     optimiser: OptimiserConfig = OptimiserConfig()
     validation: ValidationConfig = ValidationConfig()
     card: dict[str, Any] = field(default_factory=dict)

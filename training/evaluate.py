@@ -121,10 +121,11 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
     head = f"| | {' | '.join(restorers)} | gain, dB |\n|---|{'---|' * (len(restorers) + 1)}\n"
 
     def line(label: str, dither: str, set_name: str) -> str:
-        found = [scores[restorer, dither, set_name] for restorer in restorers]
-        gain = found[0]["psnr"] - max(row["psnr"] for row in found[1:])
-        cells = [f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" for row in found]
-        return f"| {label} | {' | '.join(cells)} | {gain:+.2f} |\n"
+        found = [scores.get((restorer, dither, set_name)) for restorer in restorers]
+        cells = [f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" if row else "not measured" for row in found]
+        decibels = [row["psnr"] for row in found if row]
+        gain = f"{decibels[0] - max(decibels[1:]):+.2f}" if len(decibels) == len(restorers) else ""
+        return f"| {label} | {' | '.join(cells)} | {gain} |\n"
 
     parts = [
         f"## `{model}`: PSNR (dB) / SSIM / LPIPS\n",

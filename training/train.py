@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, load_weights, save_checkpoint, save_weights
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import HalftonePairs, photo_paths, read_grey
+from training.losses import loss_named
 from training.metrics import psnr
 from training.models import build
 from training.optim import Muon, split_parameters
@@ -55,6 +56,7 @@ def train(
         model.load_state_dict(load_weights(start_from)[0])
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
+    loss_of = loss_named(recipe.loss)
 
     done, spent = 0, 0.0  # steps, seconds
     checkpoint = run / CHECKPOINT
@@ -77,7 +79,7 @@ def train(
             break
         set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
         restored = model(halftones.to(device, memory_format=torch.channels_last))
-        loss = F.l1_loss(restored, photos.to(device))
+        loss = loss_of(restored, photos.to(device))
         accelerator.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip_norm)
         for optimiser in optimisers:
@@ -88,7 +90,7 @@ def train(
 
         bar.update()
         if done % 50 == 0:
-            board.add_scalar("train/l1", loss.item(), done)
+            board.add_scalar(f"train/{recipe.loss}", loss.item(), done)
             board.add_scalar("train/gradient_norm", norm.item(), done)
             board.add_scalar("train/learning_rate", optimisers[0].param_groups[0]["lr"], done)
         if done % recipe.validation.every == 0:
@@ -108,6 +110,8 @@ def train(
 
 def make_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
     """AdamW for all, or for what Muon leaves; each group remembers its peak rate."""
+    if config.name not in ("adamw", "muon"):
+        raise OptionError(f"Optimiser {config.name!r} is unknown.{nearest(config.name, ('adamw', 'muon'))}")
     if config.name == "adamw":
         optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0)]
     else:

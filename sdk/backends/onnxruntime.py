@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 
-from sdk.errors import DeviceError, ModelError
+from sdk.errors import DeviceError, InferenceError, ModelError, OptionError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -28,7 +28,10 @@ class OnnxRuntimeBackend:
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        if threads:
+        options.enable_cpu_mem_arena = False  # the arena only grows: with pictures of many sizes it keeps gigabytes, and is no faster
+        if threads is not None:
+            if threads < 1:
+                raise OptionError(f"threads is {threads}; it must be 1 or more, or None for one a core.")
             options.intra_op_num_threads = threads
         try:
             self.session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
@@ -44,4 +47,9 @@ class OnnxRuntimeBackend:
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 -> (N, C, H, W) float32."""
         name = self.session.get_inputs()[0].name
-        return np.asarray(self.session.run(None, {name: np.ascontiguousarray(batch)})[0])
+        try:
+            return np.asarray(self.session.run(None, {name: np.ascontiguousarray(batch)})[0])
+        except Exception as error:  # no common base class here either
+            raise InferenceError(
+                f"onnxruntime failed on a tile of {batch.shape[-1]}x{batch.shape[-2]} px ({error}). If memory ran out, use a smaller tile."
+            ) from error

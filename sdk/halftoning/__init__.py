@@ -105,6 +105,13 @@ METHODS: dict[str, Method] = {
 }
 
 
+def _check_kind(method: str, key: str, value: Any, default: Any) -> None:
+    """A parameter has the type of its default; a whole number will do for a float."""
+    kinds = {float: (float, int, np.floating, np.integer), int: (int, np.integer)}.get(type(default), (type(default),))
+    if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise OptionError(f"{method}: {key} is {value!r}; it must be of type {type(default).__name__}, like the default {default!r}.")
+
+
 def method_named(name: str) -> Method:
     """The row of the table, or an ``OptionError`` that names the nearest."""
     if name not in METHODS:
@@ -121,6 +128,8 @@ def halftone(image: np.ndarray, name: str, **parameters: Any) -> np.ndarray:
     unknown = sorted(parameters.keys() - method.parameters.keys())
     if unknown:
         raise OptionError(f"Method {name!r} has no parameter {unknown[0]!r}.{nearest(unknown[0], method.parameters)}")
+    for key, value in parameters.items():
+        _check_kind(name, key, value, method.parameters[key])
     accepted = (np.uint8, np.uint16) if method.keeps_16_bits else (np.uint8,)
     if image.dtype not in accepted or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise UnsupportedImageError(f"Found {image.dtype} of shape {image.shape}; halftone() takes uint8 HxW or HxWx3.")

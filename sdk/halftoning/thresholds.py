@@ -99,6 +99,8 @@ def blue_noise(size: int, seed: int, sigma: float = 1.5) -> np.ndarray:
     """
     if not 8 <= size <= 256:
         raise OptionError(f"Blue-noise mask size is {size} px; it must be 8..256.")
+    if seed < 0:
+        raise OptionError(f"seed is {seed}; it must be 0 or more.")
     distance = np.minimum(np.arange(size), size - np.arange(size)) ** 2
     bump = np.exp(-(distance[:, None] + distance[None, :]) / (2 * sigma**2))
     bumps = np.tile(bump, (2, 2))
@@ -110,7 +112,9 @@ def blue_noise(size: int, seed: int, sigma: float = 1.5) -> np.ndarray:
     points = np.random.default_rng(seed).permutation(size * size)[: size * size // 10]
     ones = np.zeros((size, size), dtype=bool)
     ones.flat[points] = True
-    energy = np.sum([influence(point) for point in points], axis=0)
+    energy = np.zeros((size, size))
+    for point in points:
+        energy += influence(point)
 
     def tightest() -> int:
         return int(np.where(ones, energy, -np.inf).argmax())
@@ -119,9 +123,8 @@ def blue_noise(size: int, seed: int, sigma: float = 1.5) -> np.ndarray:
         return int(np.where(ones, np.inf, energy).argmin())
 
     def set_point(point: int, value: bool) -> None:
-        nonlocal energy
         ones.flat[point] = value
-        energy = energy + influence(point) if value else energy - influence(point)
+        energy[:] += influence(point) if value else -influence(point)
 
     for _ in range(20 * points.size):
         cluster = tightest()
@@ -137,7 +140,7 @@ def blue_noise(size: int, seed: int, sigma: float = 1.5) -> np.ndarray:
         cluster = tightest()
         set_point(cluster, False)
         ranks.flat[cluster] = rank
-    ones, energy = prototype, prototype_energy
+    ones[:], energy[:] = prototype, prototype_energy
     for rank in range(points.size, size * size):
         void = largest_void()
         set_point(void, True)
@@ -147,4 +150,6 @@ def blue_noise(size: int, seed: int, sigma: float = 1.5) -> np.ndarray:
 
 def white_noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Independent uniform thresholds: the noisiest halftone there is, a lower bound for the others."""
+    if seed < 0:
+        raise OptionError(f"seed is {seed}; it must be 0 or more.")
     return np.random.default_rng(seed).random((height, width), dtype=np.float32)

@@ -16,7 +16,7 @@ from sdk import catalog
 from sdk.errors import DeviceError, ModelError, OptionError
 from sdk.metadata import SCHEMA_VERSION, TASKS, ModelMetadata
 
-NAMES = list(sdk.models())
+NAMES = list(sdk.releases())
 METADATA = ModelMetadata("small", "inverse-halftoning", "a title", "a paper", "CC0-1.0", "ten photographs", metrics={"a/b/psnr": 30.5})
 
 
@@ -39,7 +39,7 @@ def onnx_file(path: Path, props: dict[str, str], inputs: tuple[str, ...] = ("x",
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metadata_of_releases_is_complete(name: str) -> None:
-    release = sdk.models()[name]
+    release = sdk.releases()[name]
     metadata = sdk.InverseHalftoner(name, device="cpu").metadata
     assert metadata.name == release.name == name
     assert metadata.licence == release.licence == "Apache-2.0"
@@ -59,7 +59,7 @@ def test_metadata_of_releases_is_complete(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_checksum_of_releases_is_right(name: str) -> None:
-    release = sdk.models()[name]
+    release = sdk.releases()[name]
     assert hashlib.sha256(release.path.read_bytes()).hexdigest() == release.sha256
     assert catalog.model_bytes(name)[0] == release.path.read_bytes()
 
@@ -69,7 +69,7 @@ def test_fast_is_the_default() -> None:
 
 
 def test_a_damaged_release_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = sdk.models()["fast"]
+    release = sdk.releases()["fast"]
     data = bytearray(release.path.read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / release.file).write_bytes(data)
@@ -85,7 +85,7 @@ def test_a_missing_release_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_release_runs_from_its_path_too(tmp_path: Path) -> None:
-    copy = shutil.copy(sdk.models()["fast"].path, tmp_path / "copy.ONNX")
+    copy = shutil.copy(sdk.releases()["fast"].path, tmp_path / "copy.ONNX")
     assert sdk.InverseHalftoner(copy, device="cpu").describe()["model"] == "fast"
     assert sdk.InverseHalftoner(str(copy), device="cpu").describe()["model"] == "fast"
 
@@ -118,7 +118,7 @@ def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.5, 0.99])
 def test_damaged_onnx_bytes_are_refused(tmp_path: Path, part: float) -> None:
-    data = sdk.models()["fast"].path.read_bytes()
+    data = sdk.releases()["fast"].path.read_bytes()
     path = tmp_path / "cut.onnx"
     path.write_bytes(data[: int(part * len(data))])
     with pytest.raises(ModelError, match=r"cut\.onnx .*Export it again, or fetch a fresh copy"):

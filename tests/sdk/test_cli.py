@@ -165,14 +165,14 @@ def test_a_source_is_never_its_own_target(folder: Path, dots: np.ndarray, capsys
     before = Path("scans/1.png").read_bytes()
     for arguments in (["scans/1.png", "-o", "scans/1.png"], ["scans", "-o", "scans"], ["scans/1.png", "-o", "./scans/../scans/1.png"]):
         assert main(["restore", *arguments, "--overwrite"]) == 1
-        assert "replaced by its own result" in stderr(capsys)
+        assert "choose another" in stderr(capsys)
     assert Path("scans/1.png").read_bytes() == before
 
 
 def test_several_results_need_a_folder(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
     make(dots, "1.png", "2.png", "out.png")
     assert main(["restore", "1.png", "2.png", "-o", "out.png"]) == 1
-    assert "2 results need a folder" in stderr(capsys)
+    assert "2 results; give a folder" in stderr(capsys)
 
 
 @pytest.mark.parametrize("target", ["file/out.png", "file/sub/out.png"])
@@ -254,7 +254,67 @@ def test_doubtful_files_are_warned_about_once(folder: Path, capsys: pytest.Captu
     for name in ("1.png", "2.png"):
         Image.new("L", (32, 32), 128).save(name)
     assert main(["restore", "1.png", "2.png", "-o", "out"]) == 0
-    assert stderr(capsys).count("warning: ") == 1
+    printed = stderr(capsys)
+    assert printed.count("warning: ") == 1
+    assert "1.png, 2.png" in printed
+
+
+def test_a_folder_above_the_sources_may_be_the_output(folder: Path, dots: np.ndarray) -> None:
+    (folder / "scans").mkdir()
+    Image.fromarray(dots).save("scans/a.png")
+    assert main(["restore", "scans", "-o", "."]) == 0
+    assert (folder / "a.png").is_file()
+
+
+def test_the_input_folder_is_no_output(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "scans").mkdir()
+    Image.fromarray(dots).save("scans/a.gif")
+    assert main(["restore", "scans", "-o", "scans"]) == 1
+    assert "choose another one" in stderr(capsys)
+    assert [path.name for path in (folder / "scans").iterdir()] == ["a.gif"]
+
+
+def test_several_inputs_do_not_fit_one_file(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(dots).save(name)
+    assert main(["restore", "a.png", "b.png", "-o", "out.tif"]) == 1
+    assert "give a folder" in stderr(capsys)
+    assert not (folder / "out.tif").exists()
+
+
+def test_a_failing_runtime_is_one_failed_file(
+    folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running out of memory on one page does not end a night's work."""
+    for name in ("a.png", "b.png"):
+        Image.fromarray(dots).save(name)
+    run = sdk.InverseHalftoner.run_file
+
+    def failing(self: sdk.InverseHalftoner, source: Path, target: Path, overwrite: bool) -> None:
+        if source.name == "a.png":
+            raise MemoryError
+        run(self, source, target, overwrite)
+
+    monkeypatch.setattr(sdk.InverseHalftoner, "run_file", failing)
+    assert main(["restore", "a.png", "b.png", "-o", "out"]) == 1
+    assert "a.png does not fit into memory" in stderr(capsys)
+    assert (folder / "out" / "b.png").is_file()
+
+
+def test_an_interrupt_reports_what_failed_so_far(
+    folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.png").write_bytes(b"no picture")
+    Image.fromarray(dots).save("b.png")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdk.inverse_halftoner.infer_tiled", interrupted)
+    assert main(["restore", "a.png", "b.png", "-o", "out"]) == 130
+    printed = stderr(capsys)
+    assert "a.png is not a picture" in printed
+    assert "run the same command again" in printed
 
 
 # Halftone
@@ -331,7 +391,7 @@ def test_bad_methods_and_parameters_are_errors(
 def test_models_lists_every_release(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     text = capsys.readouterr().out
-    for release in sdk.models().values():
+    for release in sdk.releases().values():
         assert f"{release.name}: {release.summary}" in text
         assert release.licence in text
         for metric in release.metrics:

@@ -359,9 +359,65 @@ def test_several_pages_do_not_fit(format: str) -> None:
         encode(ImageFile([Picture(GREY), Picture(GREY)]), format)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "WEBP", "BMP", "GIF", "PPM"])
-@pytest.mark.parametrize("array", [GREY16, COLOUR16], ids=["grey", "colour"])
-def test_16_bits_do_not_fit(format: str, array: np.ndarray) -> None:
+def test_16_bit_grey_pgm_round_trips() -> None:
+    np.testing.assert_array_equal(read(encode(one_page(GREY16), "PPM")).pages[0].pixels, GREY16)
+
+
+@pytest.mark.parametrize("width", [16, 160, 1600])
+def test_8_bit_png_of_widths_with_a_16_in_them(width: int) -> None:
+    """A header is judged by its depth, not by any "16" in it."""
+    rgb = np.random.default_rng(0).integers(0, 256, (16, width, 3), np.uint8)
+    page = read(saved(Image.fromarray(rgb), "PNG")).pages[0].pixels
+    assert page.dtype == np.uint8
+    np.testing.assert_array_equal(page, rgb)
+
+
+@pytest.mark.parametrize("target", ["TIFF", "PNG", "JPEG"])
+def test_captions_of_a_tiff_are_kept(target: str) -> None:
+    tags = {270: "Le départ".encode(), 315: "Agence Rol", 33432: "domaine public"}
+    kept = read(encode(read(saved(Image.fromarray(GREY), "TIFF", tiffinfo=tags, dpi=(300, 300))), target))
+    assert kept.dpi == pytest.approx((300, 300), abs=0.01)
+    exif = Image.Exif()
+    exif.load(kept.exif or b"")
+    assert {tag: exif[tag].encode("latin-1") for tag in tags} == {
+        tag: text if isinstance(text, bytes) else text.encode() for tag, text in tags.items()
+    }
+
+
+def test_exif_of_a_jpeg_is_kept_in_tiff() -> None:
+    exif = Image.Exif()
+    exif[315] = "Agence Rol"
+    kept = read(encode(read(saved(Image.fromarray(GREY), "JPEG", exif=exif.tobytes())), "TIFF")).exif
+    again = Image.Exif()
+    again.load(kept or b"")
+    assert again[315] == "Agence Rol"
+
+
+def test_the_first_page_alone_can_be_read() -> None:
+    data = encode(ImageFile([Picture(GREY), Picture(GREY)]), "TIFF")
+    assert len(read(data, first_page_only=True).pages) == 1
+
+
+def test_a_phone_photograph_with_two_views_is_one_jpeg() -> None:
+    views = [Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())]
+    file = read(saved(views[0], "MPO", save_all=True, append_images=views[1:]))
+    assert (file.format, len(file.pages)) == ("JPEG", 1)
+
+
+def test_memory_that_is_short_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "big.png"
+    path.write_bytes(encode(one_page(GREY), "PNG"))
+    monkeypatch.setattr(files, "picture_from_pil", fail(MemoryError()))
+    with pytest.raises(ImageReadError, match="does not fit into memory"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("array", "format"),
+    [(GREY16, "JPEG"), (GREY16, "WEBP"), (GREY16, "BMP"), (GREY16, "GIF")]
+    + [(COLOUR16, format) for format in ("JPEG", "WEBP", "BMP", "GIF", "PPM")],
+)
+def test_16_bits_do_not_fit(array: np.ndarray, format: str) -> None:
     with pytest.raises(ImageWriteError, match=r"8 bits a channel.*uint16.*write \.png or \.tif"):
         encode(one_page(array), format)
 

@@ -304,19 +304,49 @@ def test_run_file_writes_nothing_on_failure(restorer: sdk.InverseHalftoner, dots
 # The warning
 
 
-def test_grey_input_is_warned_about_with_what_to_do() -> None:
-    restorer = sdk.InverseHalftoner("fast", device="cpu")
-    with pytest.warns(sdk.NotTwoLevelsWarning, match=r"Only 0%.*threshold=0\.5.*--threshold 0\.5.*original size") as caught:
+def test_grey_input_is_warned_about_with_what_to_do(restorer: sdk.InverseHalftoner) -> None:
+    with pytest.warns(sdk.NotTwoLevelsWarning, match=r"no clean 1-bit.*threshold=0\.5.*--threshold 0\.5.*original size") as caught:
         restorer.run(np.full((64, 64), 128, np.uint8))
     assert caught[0].filename == __file__  # it points at the caller
 
 
-def test_a_restorer_warns_once_and_only_then_is_silent(dots: np.ndarray) -> None:
-    restorer = sdk.InverseHalftoner("fast", device="cpu")
-    restorer.run(dots)
-    with pytest.warns(sdk.NotTwoLevelsWarning) as caught:
-        restorer.run_batch([np.full((64, 64), level, np.uint8) for level in (128, 64)])
+def test_many_grey_pictures_print_one_warning(restorer: sdk.InverseHalftoner) -> None:
+    """By Python's own filter: the text is the same for all."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("once")
+        for level in (128, 64):
+            restorer.run(np.full((64, 64, 3), level, np.uint8))
     assert len(caught) == 1
+
+
+def test_what_the_target_cannot_hold_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [Image.fromarray(np.zeros((32, 32), bool))] * 2
+    pages[0].save(tmp_path / "two.tif", save_all=True, append_images=pages[1:])
+    restorer = sdk.InverseHalftoner("fast", device="cpu")
+    monkeypatch.setattr(restorer, "_restore", lambda page: pytest.fail("work was done"))
+    with pytest.raises(sdk.errors.ImageWriteError, match="one picture"):
+        restorer.run_file(tmp_path / "two.tif", tmp_path / "two.jpg")
+
+
+def test_a_failing_runtime_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    restorer = sdk.InverseHalftoner("fast", device="cpu")
+
+    class Broken:
+        def get_inputs(self) -> list:
+            return [type("Input", (), {"name": "halftone"})]
+
+        def run(self, *_: object) -> None:
+            raise RuntimeError("bad allocation")
+
+    monkeypatch.setattr(restorer._backend, "session", Broken())
+    with pytest.raises(sdk.errors.InferenceError, match="smaller tile"):
+        restorer.run(np.zeros((32, 32), bool))
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": -1}, {"threshold": "0.5"}, {"tile": 128.0}, {"overlap": 1.5}])
+def test_options_of_a_wrong_kind_are_refused(options: dict) -> None:
+    with pytest.raises(sdk.errors.OptionError):
+        sdk.InverseHalftoner("fast", device="cpu", **options)
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16, np.float32])
