@@ -37,6 +37,18 @@ def load_model(path: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     return model.eval(), recipe, progress
 
 
+def warm_start(model: nn.Module, path: Path) -> None:
+    """Fill ``model`` from a run's weights.safetensors, or from a released .onnx file (fp16 precision; needs onnx)."""
+    if path.suffix != ".onnx":
+        model.load_state_dict(load_weights(path)[0])
+        return
+    import onnx
+    from onnx import numpy_helper
+
+    stored = {t.name.removesuffix("_fp16"): numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    model.load_state_dict({name: torch.from_numpy(stored[name].astype("float32")) for name in model.state_dict() if name in stored})
+
+
 def save_checkpoint(
     path: Path, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer], recipe: Recipe, progress: dict[str, Any]
 ) -> None:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
-from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, load_weights, save_checkpoint, save_weights
+from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import HalftonePairs, photo_paths, read_grey
 from training.losses import loss_named
@@ -46,14 +46,14 @@ def train(
     """Train (or go on with) the run in folder ``run``; returns the path of the averaged weights.
 
     The budget is ``minutes`` of training time over all sessions of the run, or ``steps``. ``stop_after`` ends this
-    session at that step, with the schedule of the whole budget. ``start_from``: weights to warm-start from.
+    session at that step, with the schedule of the whole budget. ``start_from``: weights or .onnx to warm-start from.
     """
     accelerator = Accelerator(mixed_precision="bf16")
     device = accelerator.device
     torch.manual_seed(recipe.data.seed)
     model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if start_from:
-        model.load_state_dict(load_weights(start_from)[0])
+        warm_start(model, start_from)
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
     loss_of = loss_named(recipe.loss)
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
     parser.add_argument("--steps", type=int, help="optimiser steps in all (default: the recipe's)")
     parser.add_argument("--minutes", type=float, help="minutes of training in all, instead of steps")
-    parser.add_argument("--start-from", type=Path, help="weights.safetensors to warm-start a new run from")
+    parser.add_argument("--start-from", type=Path, help="weights.safetensors or a released .onnx to warm-start a new run from")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0, in this one)")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)

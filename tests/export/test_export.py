@@ -17,7 +17,7 @@ from export.to_onnx import export, kflop_per_pixel
 from export.verify import TOLERANCE, ParityError, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import tomllib
-from training.checkpoints import save_weights
+from training.checkpoints import save_weights, warm_start
 from training.config import RECIPES, Recipe, from_table, load_recipe
 from training.models import build
 
@@ -48,6 +48,14 @@ def test_same_values_as_torch_at_sizes_never_traced(exported, batch: int, height
     with torch.inference_mode():
         expected = model(torch.from_numpy(halftone)).numpy()
     assert np.abs(OnnxRuntimeBackend(path.read_bytes(), "cpu").run(halftone) - expected).max() <= TOLERANCE
+
+
+def test_training_can_start_from_a_released_file(exported) -> None:
+    model, path = exported
+    fresh = build("fast", **TINY)
+    warm_start(fresh, path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], tensor), name
 
 
 def test_verify_refuses_other_weights(exported) -> None:
