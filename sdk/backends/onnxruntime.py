@@ -28,7 +28,6 @@ class OnnxRuntimeBackend:
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # the arena only grows: with pictures of many sizes it keeps gigabytes, and is no faster
         if threads is not None:
             if threads < 1:
                 raise OptionError(f"threads is {threads}; it must be 1 or more, or None for one a core.")
