@@ -39,26 +39,21 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     if not sources:
         raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
     one_file = len(sources) == 1 and not Path(inputs[0]).is_dir()
-    if output.is_dir():
-        return _into_folder(sources, output, suffix_for)
-    if output.suffix.lower() in FORMATS:
-        if not one_file:
-            raise OptionError(f"{output} names one file, but there are {len(sources)} results; give a folder.")
+    to_file = output.suffix.lower() in FORMATS and not output.is_dir()
+    if to_file and not one_file:
+        raise OptionError(f"{output} names one file, but there are {len(sources)} results; give a folder.")
+    if not to_file and not output.is_dir():
+        if one_file and output.suffix:
+            raise OptionError(
+                f"{output}: no format is known for the suffix {output.suffix!r}; use one of {', '.join(sorted(FORMATS))}. "
+                "If a folder of that name is meant, make it first."
+            )
+        if output.exists():
+            raise OptionError(f"{output} is a file, but the results need a folder.")
+    if to_file:
         jobs = [Job(sources[0][0], output)]
-        _refuse_collisions(jobs)
-        return jobs
-    if one_file and output.suffix:
-        raise OptionError(
-            f"{output}: no format is known for the suffix {output.suffix!r}; use one of {', '.join(sorted(FORMATS))}. "
-            "If a folder of that name is meant, make it first."
-        )
-    if output.exists():
-        raise OptionError(f"{output} is a file, but the results need a folder.")
-    return _into_folder(sources, output, suffix_for)
-
-
-def _into_folder(sources: list[tuple[Path, Path]], folder: Path, suffix_for: Callable[[Path], str]) -> list[Job]:
-    jobs = [Job(source, folder / place.with_suffix(suffix_for(source))) for source, place in sources]
+    else:
+        jobs = [Job(source, output / place.with_suffix(suffix_for(source))) for source, place in sources]
     _refuse_collisions(jobs)
     return jobs
 

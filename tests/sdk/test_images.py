@@ -28,33 +28,20 @@ def sample(dtype: type, channels: int | None) -> np.ndarray:
 # Values
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @settings(deadline=None)
-@given(arrays(np.uint8, array_shapes(max_dims=2)))
-def test_uint8_round_trip_is_exact(pixels: np.ndarray) -> None:
-    restored = from_unit(to_unit(pixels), np.uint8)
-    assert restored.dtype == np.uint8
-    np.testing.assert_array_equal(restored, pixels)
-
-
-@settings(deadline=None)
-@given(arrays(np.uint16, array_shapes(max_dims=2)))
-def test_uint16_round_trip_is_exact(pixels: np.ndarray) -> None:
-    restored = from_unit(to_unit(pixels), np.uint16)
-    assert restored.dtype == np.uint16
+@given(data=st.data())
+def test_round_trip_is_exact(dtype: type, data: st.DataObject) -> None:
+    elements = st.floats(0, 1, width=32) if dtype is np.float32 else None
+    pixels = data.draw(arrays(dtype, array_shapes(max_dims=2), elements=elements))
+    restored = from_unit(to_unit(pixels), dtype)
+    assert restored.dtype == dtype
     np.testing.assert_array_equal(restored, pixels)
 
 
 def test_all_uint16_values_survive() -> None:
     pixels = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(from_unit(to_unit(pixels), np.uint16), pixels)
-
-
-@settings(deadline=None)
-@given(arrays(np.float32, array_shapes(max_dims=2), elements=st.floats(0, 1, width=32)))
-def test_float32_round_trip_is_exact(pixels: np.ndarray) -> None:
-    restored = from_unit(to_unit(pixels), np.float32)
-    assert restored.dtype == np.float32
-    np.testing.assert_array_equal(restored, pixels)
 
 
 @settings(deadline=None)
