@@ -16,6 +16,7 @@ from sdk.images import Picture
 
 ORIENTATION = 0x0112  # the EXIF tag
 BITS_PER_SAMPLE, PHOTOMETRIC, RGB = 258, 262, 2  # TIFF tags, and the value of the second for RGB
+ASCII = 2  # the TIFF type of text
 
 
 def is_deep_colour(image: Image.Image) -> bool:
@@ -66,12 +67,17 @@ def turn_upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(array, quarter_turns))
 
 
-def encode_tiff(arrays: Sequence[np.ndarray], dpi: tuple[float, float] | None, icc_profile: bytes | None) -> bytes:
-    """Pages of HxW, HxWx3 or HxWx4 as one zlib-compressed TIFF."""
+def encode_tiff(
+    arrays: Sequence[np.ndarray], dpi: tuple[float, float] | None, icc_profile: bytes | None, exif: bytes | None = None
+) -> bytes:
+    """Pages of HxW, HxWx3 or HxWx4 as one zlib-compressed TIFF; of ``exif``, the texts (caption, artist, copyright ...)."""
     try:
         import tifffile
     except ImportError as error:
         raise MissingDependencyError("Writing 16-bit colour TIFF needs tifffile: pip install 'inverse-halftoner[tiff]'.") from error
+    stored = Image.Exif()
+    stored.load(exif or b"")
+    texts = {tag: text.encode("latin-1", "replace") + b"\0" for tag, text in stored.items() if isinstance(text, str)}
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream) as tiff:
         for array in arrays:
@@ -80,6 +86,8 @@ def encode_tiff(arrays: Sequence[np.ndarray], dpi: tuple[float, float] | None, i
                 photometric="minisblack" if array.ndim == 2 else "rgb",
                 compression="zlib",
                 metadata=None,
+                software=False,
+                extratags=[(tag, ASCII, None, text, True) for tag, text in texts.items()],
                 iccprofile=icc_profile,
                 extrasamples=["unassalpha"] if array.ndim == 3 and array.shape[2] == 4 else None,
                 **({"resolution": dpi, "resolutionunit": "INCH"} if dpi else {}),

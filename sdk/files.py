@@ -172,7 +172,7 @@ def encode(file: ImageFile, format: str) -> bytes:
     if any(map(_is_deep, pages)):
         arrays = [picture_to_array(page) for page in pages]
         if format == "TIFF":
-            return encode_tiff(arrays, file.dpi, file.icc_profile)
+            return encode_tiff(arrays, file.dpi, file.icc_profile, file.exif)
         return encode_png(arrays[0], file.dpi, file.icc_profile, file.exif)
     images = [picture_to_pil(page) for page in pages]
     stream = io.BytesIO()

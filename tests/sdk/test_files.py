@@ -384,6 +384,15 @@ def test_captions_of_a_tiff_are_kept(target: str) -> None:
     }
 
 
+def test_captions_of_a_16_bit_colour_tiff_are_kept() -> None:
+    exif = Image.Exif()
+    exif[270], exif[315] = "Le départ".encode(), "Agence Rol"
+    kept = Image.Exif()
+    kept.load(read(encode(one_page(COLOUR16, exif=exif.tobytes()), "TIFF")).exif or b"")
+    assert kept[270].encode("latin-1").decode() == "Le départ"
+    assert kept[315] == "Agence Rol"
+
+
 def test_exif_of_a_jpeg_is_kept_in_tiff() -> None:
     exif = Image.Exif()
     exif[315] = "Agence Rol"
