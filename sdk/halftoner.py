@@ -46,7 +46,7 @@ class Halftoner:
             file = files.read(image)
             return files.encode(self._halftone_pages(file), "TIFF" if file.format == "TIFF" else "PNG")
         if isinstance(image, (str, os.PathLike)):
-            return self._halftone(files.read(image).pages[0]).pixels
+            return self._halftone(files.read(image, first_page_only=True).pages[0]).pixels
         raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
 
     def run_file(self, source: str | os.PathLike, target: str | os.PathLike, overwrite: bool = False) -> None:
