@@ -18,7 +18,14 @@ from export.to_onnx import write
 from sdk.catalog import FOLDER, tomllib
 from sdk.metadata import ModelMetadata
 
-HEADLINE = ("kodak24/floyd-steinberg/psnr", "kodak24/floyd-steinberg/ssim", "kodak24/floyd-steinberg/lpips", "cbsd68/floyd-steinberg/psnr")
+HEADLINE = (
+    "kodak24/floyd-steinberg/psnr",
+    "kodak24/floyd-steinberg/ssim",
+    "kodak24/floyd-steinberg/lpips",
+    "cbsd68/floyd-steinberg/psnr",
+    "kodak24/grey print/psnr",
+    "kodak24/colour print/psnr",
+)
 """The metrics that models.toml repeats; the file's metadata has all."""
 
 
@@ -36,6 +43,7 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "summary": summary,
         "licence": metadata.licence,
+        "kinds": list(metadata.kinds),
         "metrics": {key: metadata.metrics[key] for key in HEADLINE if key in metadata.metrics},
     }
     manifest = folder / "models.toml"

@@ -37,8 +37,11 @@ def export(weights: Path, target: Path) -> ModelMetadata:
 
     graph = slim(trace(model, size_multiple(model)))
     store_weights_as_fp16(graph)
+    colour = "rgb" if planes(model) == 3 else "grey"
     metadata = ModelMetadata(
         name=recipe.name,
+        input_color=colour,
+        output_color=colour,
         size_multiple=size_multiple(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model), 1),
@@ -48,7 +51,8 @@ def export(weights: Path, target: Path) -> ModelMetadata:
     target.parent.mkdir(parents=True, exist_ok=True)
     write(graph, metadata, target)
     backend = OnnxRuntimeBackend(target.read_bytes(), "cpu", where=str(target))
-    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=measure_halo(backend, metadata.size_multiple))
+    halo = measure_halo(backend, metadata.size_multiple, planes(model))
+    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo)
     write(graph, metadata, target)
     return metadata
 
@@ -63,9 +67,14 @@ def size_multiple(model: nn.Module) -> int:
     return int(getattr(model, "size_multiple", 1))
 
 
+def planes(model: nn.Module) -> int:
+    """1 (grey) or 3 (RGB)."""
+    return int(getattr(model, "planes", 1))
+
+
 def trace(model: nn.Module, multiple: int) -> onnx.ModelProto:
-    """The graph of (1, 1, H, W) -> (1, 1, H, W) with a dynamic batch, and H, W dynamic multiples of ``multiple``."""
-    example = torch.rand(2, 1, 8 * multiple, 10 * multiple)
+    """The graph of (N, planes, H, W) -> the same, with N dynamic, and H, W dynamic multiples of ``multiple``."""
+    example = torch.rand(2, planes(model), 8 * multiple, 10 * multiple)
     dynamic = {0: Dim("batch"), 2: multiple * Dim("rows", min=2), 3: multiple * Dim("columns", min=2)}
     program = torch.onnx.export(
         model,
@@ -117,7 +126,7 @@ def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None
 def kflop_per_pixel(model: nn.Module, side: int = 256) -> float:
     """Thousand floating-point operations a pixel of input; a multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 1, side, side))
+        model(torch.zeros(1, planes(model), side, side))
     return counter.get_total_flops() / side**2 / 1e3
 
 

@@ -29,7 +29,7 @@ class ParityError(Exception):
 def verify(model: nn.Module, backend: OnnxRuntimeBackend) -> float:
     """Largest absolute difference over random noise, random dots and a real halftone at several sizes; raises beyond TOLERANCE."""
     worst = 0.0
-    for batch in example_inputs():
+    for batch in example_inputs(int(getattr(model, "planes", 1))):
         expected = model(torch.from_numpy(batch)).numpy()
         worst = max(worst, float(np.abs(expected - backend.run(batch)).max()))
     if worst > TOLERANCE:
@@ -39,14 +39,14 @@ def verify(model: nn.Module, backend: OnnxRuntimeBackend) -> float:
     return worst
 
 
-def measure_halo(backend: OnnxRuntimeBackend, multiple: int, limit: int = 192) -> int:
+def measure_halo(backend: OnnxRuntimeBackend, multiple: int, planes: int = 1, limit: int = 192) -> int:
     """How far from a cut, in px, the output still differs visibly (by half a grey level) from that of the whole picture.
 
     Measured on a real halftone and on its negative, cut at both sides of several columns.
     """
     halftone = to_unit(read(SAMPLE).pages[0].pixels)[None, None, :256]
     halo = 0
-    for image in (halftone, 1 - halftone):
+    for image in (np.repeat(image, planes, axis=1) for image in (halftone, 1 - halftone)):
         whole = backend.run(image)
         for cut in range(256 // multiple * multiple, 512, 8 * multiple):
             for part, distance in ((np.s_[..., cut:], np.arange(image.shape[-1] - cut)), (np.s_[..., :cut], np.arange(cut)[::-1])):
@@ -56,13 +56,13 @@ def measure_halo(backend: OnnxRuntimeBackend, multiple: int, limit: int = 192) -
     return min(-(-halo // multiple) * multiple, limit)
 
 
-def example_inputs() -> list[np.ndarray]:
-    """(N, 1, H, W) float32 batches."""
+def example_inputs(planes: int = 1) -> list[np.ndarray]:
+    """(N, planes, H, W) float32 batches."""
     rng = np.random.default_rng(0)
-    halftone = to_unit(read(SAMPLE).pages[0].pixels)[None, None]
+    halftone = np.repeat(to_unit(read(SAMPLE).pages[0].pixels)[None, None], planes, axis=1)
     inputs = []
     for height, width in SIZES:
-        noise = rng.random((1, 1, height, width), dtype=np.float32)
+        noise = rng.random((1, planes, height, width), dtype=np.float32)
         inputs += [noise, np.concatenate([np.round(noise), halftone[:, :, :height, :width]])]
     return inputs
 

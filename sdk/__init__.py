@@ -1,10 +1,25 @@
 """Turn halftones back into continuous-tone photographs: ``sdk.InverseHalftoner("fast").run(img)``."""
 
 from sdk import errors
+from sdk.analysis import Analysis, analyze
+from sdk.auto import Choice, NoHalftoneWarning
 from sdk.catalog import releases
 from sdk.halftoner import Halftoner
-from sdk.inverse_halftoner import InverseHalftoner, NotTwoLevelsWarning
+from sdk.inverse_halftoner import InverseHalftoner
 from sdk.metadata import ModelMetadata
+from sdk.network import NotTwoLevelsWarning
 from sdk.version import __version__
 
-__all__ = ["Halftoner", "InverseHalftoner", "ModelMetadata", "NotTwoLevelsWarning", "__version__", "errors", "releases"]
+__all__ = [
+    "Analysis",
+    "Choice",
+    "Halftoner",
+    "InverseHalftoner",
+    "ModelMetadata",
+    "NoHalftoneWarning",
+    "NotTwoLevelsWarning",
+    "__version__",
+    "analyze",
+    "errors",
+    "releases",
+]

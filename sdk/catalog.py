@@ -30,6 +30,8 @@ class Release:
     summary: str
     licence: str
     metrics: dict[str, float]
+    kinds: tuple[str, ...] = ()
+    """Kinds of pictures (``sdk.analyze``) that "auto" gives it."""
 
     @property
     def path(self) -> Path:
@@ -40,7 +42,7 @@ class Release:
 def releases() -> dict[str, Release]:
     """Name -> release, in the order of the file."""
     table: dict[str, Any] = tomllib.loads((FOLDER / "models.toml").read_text(encoding="utf-8"))
-    return {name: Release(name=name, **row) for name, row in table.items()}
+    return {name: Release(**{**row, "name": name, "kinds": tuple(row.get("kinds", ()))}) for name, row in table.items()}
 
 
 def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""The command line: ``inverse-halftoner restore | halftone | models | info``."""
+"""The command line: ``inverse-halftoner restore | analyze | halftone | models | info``."""
 
 from __future__ import annotations
 
@@ -55,12 +55,17 @@ def _parser() -> argparse.ArgumentParser:
 
     restore = commands.add_parser("restore", help="halftone -> photograph", description="Restore halftones. Sources are never changed.")
     _add_files(restore)
-    restore.add_argument("--model", default="fast", help="a name from `inverse-halftoner models`, or an .onnx file (default: fast)")
+    restore.add_argument(
+        "--model", default="auto", help="a name from `inverse-halftoner models`, an .onnx file, or auto: look first (default)"
+    )
     restore.add_argument(
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
     )
     restore.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
     restore.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
+    restore.add_argument(
+        "--scale", type=float, default=1.0, metavar="FACTOR", help="size of the result against the input's, 0.05..4 (default: 1)"
+    )
     restore.add_argument(
         "--threshold",
         type=float,
@@ -68,7 +73,15 @@ def _parser() -> argparse.ArgumentParser:
         help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
     restore.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
+    restore.add_argument("-v", "--verbose", action="store_true", help="say what auto found in each file and which model it took")
     restore.set_defaults(command=_restore)
+
+    analyze = commands.add_parser(
+        "analyze", help="say what pictures are", description="Say what each picture is: dither, print screen with its period, palette ..."
+    )
+    analyze.add_argument("inputs", nargs="+", metavar="IN", help="files")
+    analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")
+    analyze.set_defaults(command=_analyze)
 
     halftone = commands.add_parser(
         "halftone",
@@ -122,15 +135,31 @@ def _restore(options: argparse.Namespace) -> int:
         overlap=options.overlap,
         threshold=options.threshold,
         threads=options.threads,
+        scale=options.scale,
     )
+    kinds = (sdk.NotTwoLevelsWarning, sdk.NoHalftoneWarning)
 
     def restore(job: Job) -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", sdk.NotTwoLevelsWarning)
+            for kind in kinds:
+                warnings.simplefilter("always", kind)
             restorer.run_file(job.source, job.target, options.overwrite)
-        return sorted({str(warning.message) for warning in caught if warning.category is sdk.NotTwoLevelsWarning})
+        if restorer.choice and options.verbose:
+            print(f"{job.source}: {restorer.choice}")
+        return sorted({str(warning.message) for warning in caught if warning.category in kinds})
 
     return _run(jobs, options, restore)
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    failed = False
+    for source in options.inputs:
+        try:
+            print(f"{source}: {sdk.analyze(source, dpi=options.dpi)}")
+        except errors.InverseHalftonerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+    return 1 if failed else 0
 
 
 def _halftone(options: argparse.Namespace) -> int:

@@ -49,8 +49,10 @@ class ImageFile:
     loop: int | None = None
     """Repeats of an animation; 0 = for ever."""
 
-    def with_pages(self, pages: Sequence[Picture]) -> ImageFile:
-        return replace(self, pages=pages)
+    def with_pages(self, pages: Sequence[Picture], scale: float = 1.0) -> ImageFile:
+        """The same file with other pages, ``scale`` times as large in px; the printed size stays."""
+        dpi = tuple(value * scale for value in self.dpi) if self.dpi else None
+        return replace(self, pages=pages, dpi=dpi)
 
 
 def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> ImageFile:

@@ -26,7 +26,7 @@ class ModelMetadata:
     training_data: str
     """What it was trained on, with the licences."""
     input_color: str = "grey"
-    """``grey``: one plane, colour pictures are restored channel by channel."""
+    """``grey``: one plane, colour pictures are restored channel by channel; ``rgb``: grey pictures are given thrice."""
     output_color: str = "grey"
     input_range: tuple[float, float] = (0.0, 1.0)
     size_multiple: int = 1
@@ -35,6 +35,10 @@ class ModelMetadata:
     """Default side of a tile, px."""
     halo: int = 0
     """How far, in px, a change of the input visibly reaches; tiles overlap by at least twice this."""
+    kinds: tuple[str, ...] = ()
+    """The kinds of pictures (``sdk.analyze``) that "auto" gives it."""
+    periods: tuple[float, float] | None = None
+    """Screen periods it restores, px; the SDK resizes pictures with others. None: it does not look for a screen."""
     needs_noise: bool = False
     num_inference_steps: int = 1
     parameters: int = 0
@@ -72,6 +76,9 @@ class ModelMetadata:
                     f"{where} is a model for {values['task']!r}; this version runs {', '.join(TASKS)}. Upgrade inverse-halftoner."
                 )
             values["input_range"] = tuple(values["input_range"])
+            for key in ("kinds", "periods"):  # files of earlier versions lack them
+                if values.get(key) is not None:
+                    values[key] = tuple(values[key])
             return cls(**values)
         except (json.JSONDecodeError, TypeError, KeyError) as error:
             raise ModelError(f"{where} has damaged metadata ({error}). Export the model again, or fetch a fresh copy.") from error

@@ -1,4 +1,4 @@
-"""Cut a plane into overlapping tiles and blend the results (numpy; the reference for the CUDA kernels).
+"""Cut a picture into overlapping tiles and blend the results (numpy; the reference for the CUDA kernels).
 
 Along each axis neighbours share at least ``overlap`` pixels. In the middle of what they share (half of it, but at most a
 sixth of the tile, so that fades never meet), one fades into the other by a squared-sine (Hann) ramp; outside it, where a
@@ -58,19 +58,22 @@ def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]
     return [Span(start, w) for start, w in zip(starts, weights)]
 
 
-def infer_tiled(plane: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1) -> np.ndarray:
-    """Run ``infer`` ((1, 1, h, w) of the plane's dtype -> float32 of the same shape) over HxW ``plane`` tile by tile; float32 HxW.
+def infer_tiled(picture: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1) -> np.ndarray:
+    """Run ``infer`` over a HxW or HxWx3 ``picture`` tile by tile; float32 of the same shape.
 
-    The picture is padded by reflection at the bottom and right to a ``multiple``, and cut again.
+    ``infer`` takes (1, planes, h, w) of the picture's dtype and gives float32 of that shape. The picture is padded by
+    reflection at the bottom and right to a ``multiple``, and cut again.
     """
-    height, width = plane.shape
+    height, width = picture.shape[:2]
+    planes = np.moveaxis(picture.reshape(height, width, -1), -1, 0)
     if height % multiple or width % multiple:
-        plane = np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="symmetric")
-    rows, columns = (spans(length, tile, overlap, multiple) for length in plane.shape)
+        planes = np.pad(planes, ((0, 0), (0, -height % multiple), (0, -width % multiple)), mode="symmetric")
+    rows, columns = (spans(length, tile, overlap, multiple) for length in planes.shape[1:])
     if len(rows) == len(columns) == 1:
-        return infer(plane[None, None])[0, 0, :height, :width]
-    whole = np.zeros(plane.shape, np.float32)
-    for row, column in product(rows, columns):
-        part = infer(plane[None, None, row.slice, column.slice])[0, 0]
-        whole[row.slice, column.slice] += part * (row.weights[:, None] * column.weights[None, :])
-    return whole[:height, :width]
+        whole = infer(np.ascontiguousarray(planes[None]))[0]
+    else:
+        whole = np.zeros(planes.shape, np.float32)
+        for row, column in product(rows, columns):
+            part = infer(np.ascontiguousarray(planes[None, :, row.slice, column.slice]))[0]
+            whole[:, row.slice, column.slice] += part * (row.weights[:, None] * column.weights[None, :])
+    return np.moveaxis(whole[:, :height, :width], 0, -1).reshape(picture.shape)

@@ -37,16 +37,35 @@ def load_model(path: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     return model.eval(), recipe, progress
 
 
-def warm_start(model: nn.Module, path: Path) -> None:
-    """Fill ``model`` from a run's weights.safetensors, or from a released .onnx file (fp16 precision; needs onnx)."""
-    if path.suffix != ".onnx":
-        model.load_state_dict(load_weights(path)[0])
-        return
+def warm_start(model: nn.Module, path: Path) -> list[str]:
+    """Fill ``model`` from a run's weights.safetensors, or from a released .onnx file (fp16 precision; needs onnx).
+
+    A colour network takes the weights of a grey one: each plane gets a third of its input weights, and its output
+    weights whole. Returns the names of the parameters that the file lacks; they stay fresh.
+    """
+    stored = _released_weights(path) if path.suffix == ".onnx" else load_weights(path)[0]
+    wanted = model.state_dict()
+    fitting = {name: _for_planes(stored[name], tensor.shape) for name, tensor in wanted.items() if name in stored}
+    model.load_state_dict(wanted | fitting)
+    return [name for name in wanted if name not in stored]
+
+
+def _released_weights(path: Path) -> dict[str, Tensor]:
     import onnx
     from onnx import numpy_helper
 
-    stored = {t.name.removesuffix("_fp16"): numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
-    model.load_state_dict({name: torch.from_numpy(stored[name].astype("float32")) for name in model.state_dict() if name in stored})
+    graph = onnx.load(path).graph
+    return {t.name.removesuffix("_fp16"): torch.from_numpy(numpy_helper.to_array(t).astype("float32")) for t in graph.initializer}
+
+
+def _for_planes(weights: Tensor, shape: torch.Size) -> Tensor:
+    """Kernels and biases of a grey network's first or last convolution, repeated for the planes of ``shape``."""
+    if weights.ndim == 4 and weights.shape[1] != shape[1]:
+        planes = shape[1] // weights.shape[1]
+        weights = weights.repeat(1, planes, 1, 1) / planes
+    if weights.shape[0] != shape[0]:
+        weights = weights.repeat(shape[0] // weights.shape[0], *(1 for _ in shape[1:]))
+    return weights
 
 
 def save_checkpoint(

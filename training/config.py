@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sdk.catalog import tomllib
 from sdk.errors import nearest
 from training.degradations import HalftoneFamily
+from training.scanning import PrintScan
 
 RECIPES = Path(__file__).parent / "recipes"
 Config = TypeVar("Config")
@@ -23,12 +24,20 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class DataConfig:
-    mix: tuple[HalftoneFamily, ...]
-    """The halftoning methods a crop is drawn through."""
+    mix: tuple[HalftoneFamily, ...] = ()
+    """Clean halftoning methods that a crop is drawn through."""
+    prints: tuple[PrintScan, ...] = ()
+    """Prints and scans that a crop is drawn through, beside them."""
     crop: int = 96
     """Side of a training crop, px."""
+    margin: int = 32
+    """How much more of the photograph is degraded, px."""
     batch: int = 16
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.mix and not self.prints:
+            raise RecipeError("The recipe's [data] names nothing to train on; give it a [[data.mix]] or a [[data.prints]] table.")
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class ValidationConfig:
     """Steps between two looks at val."""
     pictures: int = 16
     methods: tuple[str, ...] = ("floyd-steinberg",)
+    """Clean halftones to look at; a recipe with prints is looked at on the first of those, too."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.degradations import HalftoneFamily, random_halftone
+from training.degradations import Degradation, degrade
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-MARGIN = 32
-"""The halftone starts up to this many px outside the crop, so that neither error-diffusion start-up nor one phase of a screen dominates."""
 
 
 class DataError(Exception):
@@ -52,37 +50,53 @@ def augment(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(region[:, ::-1] if rng.random() < 0.5 else region)
 
 
-class HalftonePairs(Dataset):
-    """Item ``step`` is the whole batch of that training step: (halftones, photographs), each (batch, 1, crop, crop) float32 in [0, 1].
+class Pairs(Dataset):
+    """Item ``step`` is the whole batch of that training step: (inputs, targets), each (batch, planes, crop, crop) float32 in [0, 1].
 
     A batch depends on ``seed`` and ``step`` only, so a resumed run sees what it would have seen, and any number of
     loader processes gives the same data. Photographs are decoded once and kept (grey: about 0.15 MB each at 480x320).
+    A photograph is degraded on ``margin`` px more than the crop, which is then cut at random: neither error-diffusion
+    start-up nor one phase of a screen dominates.
     """
 
-    def __init__(self, folder: Path, mix: Sequence[HalftoneFamily], crop: int, batch: int, steps: int, seed: int = 0):
-        need = crop + MARGIN
-        photos = [read_grey(path) for path in photo_paths(folder)]
-        self.photos = [photo for photo in photos if min(photo.shape) >= need]
+    def __init__(
+        self,
+        folder: Path,
+        families: Sequence[Degradation],
+        crop: int,
+        batch: int,
+        steps: int,
+        seed: int = 0,
+        planes: int = 1,
+        margin: int = 32,
+    ):
+        self.size = crop + margin
+        read = read_grey if planes == 1 else read_rgb
+        photos = [read(path) for path in photo_paths(folder)]
+        self.photos = [photo for photo in photos if min(photo.shape[:2]) >= self.size]
         if not self.photos:
-            raise DataError(f"No photograph in {folder} is at least {need}x{need} px, which crops of {crop} px need.")
-        self.mix, self.crop, self.batch, self.steps, self.seed = tuple(mix), crop, batch, steps, seed
+            raise DataError(f"No photograph in {folder} is at least {self.size}x{self.size} px, which crops of {crop} px need.")
+        self.families, self.crop, self.batch, self.steps, self.seed = tuple(families), crop, batch, steps, seed
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        cv2.setNumThreads(0)  # the network has the cores
         rng = np.random.default_rng((self.seed, step))
-        halftones, photos = zip(*(self._pair(rng) for _ in range(self.batch)))
-        return (
-            torch.from_numpy(np.stack(halftones)[:, None].astype(np.float32)),
-            torch.from_numpy(np.stack(photos)[:, None].astype(np.float32) / 255),
-        )
+        inputs, targets = zip(*(self._pair(rng) for _ in range(self.batch)))
+        return as_tensor(np.stack(inputs)), as_tensor(np.stack(targets))
 
     def _pair(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         photo = self.photos[rng.integers(len(self.photos))]
-        size = self.crop + MARGIN
-        top, left = (rng.integers(extent - size + 1) for extent in photo.shape)
-        region = augment(photo[top : top + size, left : left + size], rng)
-        top, left = rng.integers(MARGIN + 1, size=2)
+        top, left = (rng.integers(extent - self.size + 1) for extent in photo.shape[:2])
+        region = augment(photo[top : top + self.size, left : left + self.size], rng)
+        top, left = rng.integers(self.size - self.crop + 1, size=2)
         inside = np.s_[top : top + self.crop, left : left + self.crop]
-        return random_halftone(region, self.mix, rng)[inside], region[inside]
+        degraded, target = degrade(region, self.families, rng)
+        return degraded[inside], target[inside]
+
+
+def as_tensor(pictures: np.ndarray) -> Tensor:
+    """float32 NxHxW or NxHxWx3 -> (N, 1 or 3, H, W)."""
+    return torch.from_numpy(pictures)[:, None] if pictures.ndim == 3 else torch.from_numpy(pictures).permute(0, 3, 1, 2)

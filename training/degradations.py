@@ -1,13 +1,27 @@
-"""What happens to a photograph before the network sees it: a halftoning method drawn at random, with its parameters."""
+"""What happens to a photograph before the network sees it: one way drawn at random, with its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from sdk.halftoning import halftone
+
+
+class Degradation(Protocol):
+    """A family of ways to degrade a photograph: ``HalftoneFamily`` here, ``PrintScan`` in ``training.scanning``."""
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn, against the weights of the others."""
+        ...
+
+    def __call__(self, photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 HxW or HxWx3 -> (input, target) of the same shape, float32 in [0, 1]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,10 +42,13 @@ class HalftoneFamily:
         parameters |= {key: rng.uniform(low, high) for key, (low, high) in self.between.items()}
         return name, parameters
 
+    def __call__(self, photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The halftone as 0 and 1, and the photograph; colour is halftoned channel by channel."""
+        name, parameters = self.draw(rng)
+        return halftone(photo, name, **parameters).astype(np.float32), photo.astype(np.float32) / 255
 
-def random_halftone(grey: np.ndarray, mix: Sequence[HalftoneFamily], rng: np.random.Generator) -> np.ndarray:
-    """Halftone uint8 HxW by a method drawn from ``mix``; returns bool HxW."""
-    weights = np.array([family.weight for family in mix])
-    family = mix[rng.choice(len(mix), p=weights / weights.sum())]
-    name, parameters = family.draw(rng)
-    return halftone(grey, name, **parameters)
+
+def degrade(photo: np.ndarray, families: Sequence[Degradation], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(input, target) by one of ``families``, drawn by their weights."""
+    weights = np.array([family.weight for family in families])
+    return families[rng.choice(len(families), p=weights / weights.sum())](photo, rng)

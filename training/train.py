@@ -25,7 +25,7 @@ from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
-from training.data import HalftonePairs, photo_paths, read_grey
+from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
 from training.losses import loss_named
 from training.metrics import psnr
 from training.models import build
@@ -53,7 +53,8 @@ def train(
     torch.manual_seed(recipe.data.seed)
     model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if start_from:
-        warm_start(model, start_from)
+        fresh = warm_start(model, start_from)
+        print(f"started from {start_from}" + (f"; {len(fresh)} of its tensors are new: {', '.join(fresh[:4])} ..." if fresh else ""))
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
     loss_of = loss_named(recipe.loss)
@@ -64,7 +65,8 @@ def train(
         progress = load_checkpoint(checkpoint, model, ema, optimisers)
         done, spent = progress["steps"], progress["seconds"]
     total = steps or (10**9 if minutes else recipe.steps)
-    pairs = HalftonePairs(data / "train", recipe.data.mix, recipe.data.crop, recipe.data.batch, total, recipe.data.seed)
+    drawn, planes = recipe.data, recipe.model.get("planes", 1)
+    pairs = Pairs(data / "train", (*drawn.mix, *drawn.prints), drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin)
     loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
     examples = validation_set(data / "val", recipe)
     model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
@@ -138,29 +140,41 @@ def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
         average.lerp_(parameter, 1 - decay)
 
 
-def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> dict[str, list[tuple[Tensor, np.ndarray]]]:
-    """Method -> (halftone tensor, photograph) pairs: the central size x size of evenly chosen val pictures."""
+Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
+
+
+def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
+    """Method -> (input tensor, true picture as uint8) pairs: the central size x size of evenly chosen val pictures."""
     paths = photo_paths(folder)
     chosen = paths[:: max(1, len(paths) // recipe.validation.pictures)][: recipe.validation.pictures]
+    colour = recipe.model.get("planes", 1) == 3
     photos = []
-    for photo in map(read_grey, chosen):
-        height, width = (min(size, extent // 16 * 16) for extent in photo.shape)
+    for photo in map(read_rgb if colour else read_grey, chosen):
+        height, width = (min(size, extent // 16 * 16) for extent in photo.shape[:2])
         top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
         photos.append(np.ascontiguousarray(photo[top : top + height, left : left + width]))
-    return {
-        method: [(torch.from_numpy(halftone(photo, method).astype(np.float32))[None, None], photo) for photo in photos]
+    examples = {
+        method: [(as_tensor(halftone(photo, method).astype(np.float32)[None]), photo) for photo in photos]
         for method in recipe.validation.methods
     }
+    if recipe.data.prints:
+        pairs = [recipe.data.prints[0](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)]
+        examples["prints"] = [(as_tensor(scan[None]), as_uint8(tone)) for scan, tone in pairs]
+    return examples
+
+
+def as_uint8(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 @torch.no_grad()
-def validate(model: nn.Module, examples: dict[str, list[tuple[Tensor, np.ndarray]]], device: torch.device) -> dict[str, float]:
+def validate(model: nn.Module, examples: Examples, device: torch.device) -> dict[str, float]:
     """Mean PSNR per method, dB."""
 
     def restore(halftones: Tensor) -> np.ndarray:
         with torch.autocast(device.type, torch.bfloat16):
             restored = model(halftones.to(device, memory_format=torch.channels_last))
-        return (restored.float().clamp(0, 1) * 255).round().to(torch.uint8)[0, 0].cpu().numpy()
+        return as_uint8(restored.float()[0].permute(1, 2, 0).squeeze(-1).cpu().numpy())
 
     return {method: float(np.mean([psnr(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sdk.errors import OptionError
 
-DOTS = ("round", "diamond", "line")
+DOTS = ("round", "ellipse", "diamond", "line")
 
 
 def tile_over(thresholds: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -58,6 +58,7 @@ def am_screen(height: int, width: int, period: float, angle: float, dot: str = "
     """A screen of any period (px) and angle (degrees, counter-clockwise from the x axis), height x width.
 
     ``round`` dots are Euclidean: round in the lights, a chessboard at half tone, round holes in the shadows.
+    ``ellipse`` dots touch along one axis first, so that the jump in tone where dots meet is split in two.
     ``phase`` shifts the screen, in periods.
     """
     if dot not in DOTS:
@@ -77,6 +78,8 @@ def _spot(u: np.ndarray, v: np.ndarray, dot: str) -> np.ndarray:
     """Height of the dot at u, v (in periods); white appears where it is low first."""
     if dot == "round":
         return np.cos(2 * np.pi * u) + np.cos(2 * np.pi * v)
+    if dot == "ellipse":
+        return np.cos(2 * np.pi * u) + 0.7 * np.cos(2 * np.pi * v)
     if dot == "diamond":
         return -np.abs(u - np.round(u)) - np.abs(v - np.round(v))
     return np.abs(v - np.round(v))

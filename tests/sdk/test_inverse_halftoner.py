@@ -13,13 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLES
 from PIL import Image, ImageCms
 
 import sdk
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
 from sdk.files import ImageFile, encode, read, write
 from sdk.images import Picture
+from tests.conftest import SAMPLES
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -338,7 +338,7 @@ def test_a_failing_runtime_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None
         def run(self, *_: object) -> None:
             raise RuntimeError("bad allocation")
 
-    monkeypatch.setattr(restorer._backend, "session", Broken())
+    monkeypatch.setattr(restorer._network._backend, "session", Broken())
     with pytest.raises(sdk.errors.InferenceError, match="smaller tile"):
         restorer.run(np.zeros((32, 32), bool))
 
@@ -378,7 +378,7 @@ def test_threads_give_what_serial_calls_give(restorer: sdk.InverseHalftoner, whi
 def test_tiled_equals_whole(restorer: sdk.InverseHalftoner, white: np.ndarray, shape: tuple[int, int]) -> None:
     region = white[100 : 100 + shape[0], 200 : 200 + shape[1]].astype(np.float32)
     tiled = sdk.InverseHalftoner("fast", device="cpu", tile=256)
-    assert tiled.tile < max(region.shape) <= restorer.tile
+    assert tiled.describe()["tile"] < max(region.shape) <= restorer.describe()["tile"]
     assert np.abs(tiled.run(region) - restorer.run(region)).max() <= 1 / 255
 
 

@@ -114,11 +114,18 @@ def test_missing_key(key: str) -> None:
 
 
 def test_missing_key_of_an_inner_table() -> None:
-    with pytest.raises(RecipeError, match=r"data.*'mix' is missing"):
+    with pytest.raises(RecipeError, match=r"data: mix.*'weight' is missing"):
+        from_table(Recipe, changed("data", {"mix": [{"methods": ["bayer"]}]}), "table")
+
+
+def test_a_recipe_trains_on_something() -> None:
+    with pytest.raises(RecipeError, match="names nothing to train on"):
         from_table(Recipe, changed("data", {"crop": 32}), "table")
 
 
-@pytest.mark.parametrize("recipe", [load_recipe("fast"), from_table(Recipe, TABLE, "table")], ids=["fast", "tiny"])
+@pytest.mark.parametrize(
+    "recipe", [load_recipe("fast"), load_recipe("scan"), from_table(Recipe, TABLE, "table")], ids=["fast", "scan", "tiny"]
+)
 def test_round_trip(recipe: Recipe) -> None:
     assert from_table(Recipe, to_table(recipe), "table") == recipe
     assert from_table(Recipe, json.loads(json.dumps(to_table(recipe))), "JSON") == recipe

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from training.config import load_recipe
-from training.data import DataError, HalftonePairs, augment, photo_paths, read_grey
+from training.data import DataError, Pairs, augment, photo_paths, read_grey
 from training.degradations import HalftoneFamily
 
 MIX = (
@@ -28,8 +28,8 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
     return tmp_path
 
 
-def pairs(folder: Path, seed: int = 0, batch: int = 4, steps: int = 100) -> HalftonePairs:
-    return HalftonePairs(folder, MIX, crop=32, batch=batch, steps=steps, seed=seed)
+def pairs(folder: Path, seed: int = 0, batch: int = 4, steps: int = 100) -> Pairs:
+    return Pairs(folder, MIX, crop=32, batch=batch, steps=steps, seed=seed)
 
 
 def test_shapes_and_ranges(folder: Path) -> None:

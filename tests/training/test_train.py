@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights
-from training.config import DataConfig, OptimiserConfig, Recipe, ValidationConfig
+from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights, warm_start
+from training.config import DataConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.degradations import HalftoneFamily
 from training.models import build
 from training.models.fast import FastNet
@@ -182,3 +182,34 @@ def test_average_moves_by_what_decay_leaves() -> None:
     update_average(ema, model, 0.75)
     torch.testing.assert_close(ema.weight, 0.75 * before.weight + 0.25 * model.weight)
     torch.testing.assert_close(ema.bias, 0.75 * before.bias + 0.25 * model.bias)
+
+
+def test_a_colour_network_starts_from_a_grey_one(trained: Path) -> None:
+    """Grey pictures given thrice come out as the grey network has them; what the file lacks stays fresh, and is named."""
+    grey = load_model(trained)[0]
+    colour = build("fast", channels=[8, 16], blocks=[1, 2], planes=3).eval()
+    fresh = warm_start(colour, trained)
+    assert fresh
+    assert all(name.startswith("bottom.1.") for name in fresh)
+    for block in colour.get_submodule("bottom")[1:]:  # type: ignore[index]
+        torch.nn.init.zeros_(block.conv2.weight)
+        torch.nn.init.zeros_(block.conv2.bias)
+    picture = torch.rand(1, 1, 16, 24)
+    with torch.no_grad():
+        assert torch.allclose(colour(picture.repeat(1, 3, 1, 1)), grey(picture).repeat(1, 3, 1, 1), atol=1e-5)
+
+
+def test_a_recipe_with_prints_is_trained_and_looked_at(folder: Path, tmp_path: Path) -> None:
+    scan = load_recipe("scan")
+    recipe = replace(
+        scan,
+        model={"channels": [8, 16], "blocks": [1, 1], "planes": 3},
+        data=replace(scan.data, crop=32, batch=2),
+        validation=ValidationConfig(every=2, pictures=2, methods=("bayer",)),
+    )
+    examples = validation_set(folder / "val", recipe)
+    assert set(examples) == {"bayer", "prints"}
+    assert examples["prints"][0][0].shape[1] == 3
+    model, _, progress = load_model(train(recipe, folder, tmp_path, steps=3))
+    assert progress["steps"] == 3
+    assert set(validate(model, examples, CPU)) == {"bayer", "prints"}

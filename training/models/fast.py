@@ -31,24 +31,25 @@ def residual_blocks(channels: int, count: int) -> nn.Sequential:
 
 
 class FastNet(nn.Module):
-    """Halftone (N, 1, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of ``size_multiple``.
+    """Halftone (N, planes, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of ``size_multiple``.
 
+    ``planes``: 1 (grey) or 3 (RGB).
     ``channels[i]`` and ``blocks[i]`` describe level i (half resolution first); every level but the last has its
     blocks on the way down and again on the way up.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6)):
+    def __init__(self, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6), planes: int = 1):
         super().__init__()
-        self.size_multiple = 2 ** len(channels)
+        self.size_multiple, self.planes = 2 ** len(channels), planes
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(2), nn.PixelShuffle(2)
-        self.head = nn.Conv2d(4, channels[0], 5, padding=2)
+        self.head = nn.Conv2d(4 * planes, channels[0], 5, padding=2)
         fine_to_coarse = list(zip(channels, channels[1:], blocks))
         self.down_blocks = nn.ModuleList(residual_blocks(fine, count) for fine, _, count in fine_to_coarse)
         self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse, _ in fine_to_coarse)
         self.bottom = residual_blocks(channels[-1], blocks[-1])
         self.ups = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse, _ in fine_to_coarse)
         self.up_blocks = nn.ModuleList(residual_blocks(fine, count) for fine, _, count in fine_to_coarse)
-        self.tail = nn.Conv2d(channels[0], 4, 3, padding=1)
+        self.tail = nn.Conv2d(channels[0], 4 * planes, 3, padding=1)
 
     def forward(self, halftone: Tensor) -> Tensor:
         x = self.head(self.unshuffle(halftone))

@@ -1,0 +1,247 @@
+"""What kind of picture is this: 1-bit dither, print screen with its period and angle, palette, few bits, or none of these?
+
+>>> print(sdk.analyze("page.tif"))
+AM screen, period 3.30 px at 46 degrees (91 lpi at 300 dpi), confidence 0.97
+
+The levels are counted first. Two of them are judged by their dots (``two_levels``), a few by their grid and dither
+(``levels``); everything else by the peaks of its mean spectrum (``screens``). Large pages are judged by some of their
+full-resolution windows, those with the most texture.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from sdk import files
+from sdk.analysis.levels import GREY_GAP, count_colors, distinct_levels, find_dither, regular_grid
+from sdk.analysis.screens import Screen, find_screen
+from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture
+from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
+from sdk.errors import OptionError, UnsupportedImageError
+from sdk.images import ACCEPTED, from_unit, picture_from_array, picture_from_pil, to_unit
+
+KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
+
+ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
+Windows: TypeAlias = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found in a picture. ``None`` stands for what its kind does not have."""
+
+    kind: str
+    """One of ``KINDS``."""
+    confidence: float
+    """0..1; about 0.5 where it is a close call."""
+    period: float | None = None
+    """Of the screen or the ordered matrix, px."""
+    angle: float | None = None
+    """Of the screen, degrees in [0, 90), counter-clockwise from the x axis."""
+    lpi: float | None = None
+    """Lines an inch, where the resolution is known."""
+    bits: int | None = None
+    """Bits a channel: 1 for pictures of two levels, 2..5 for few-bit ones."""
+    colors: int | None = None
+    """Distinct colours of a palette."""
+
+    def __str__(self) -> str:
+        details = {
+            "dither": "1-bit dither (error diffusion, blue or white noise)",
+            "ordered": f"1-bit ordered dither, {self.period:g} px matrix" if self.period else "1-bit ordered dither",
+            "screen": "AM screen" + self._screen(),
+            "palette": f"palette of {self.colors} colours, dithered",
+            "few-bit": f"{self.bits} bits a channel, without dither",
+            "line-art": "1-bit text or line art, without halftone",
+            "continuous": "continuous tone",
+        }
+        return f"{details[self.kind]}, confidence {self.confidence:.2f}"
+
+    def _screen(self) -> str:
+        if self.period is None or self.angle is None:
+            return ""
+        resolution = f" ({self.lpi:.0f} lpi at {self.lpi * self.period:.0f} dpi)" if self.lpi else ""
+        return f", period {self.period:.2f} px at {self.angle:.0f} degrees{resolution}"
+
+
+def analyze(image: ImageLike, dpi: float | None = None) -> Analysis:
+    """Say what a picture is. image: as ``InverseHalftoner.run`` takes; of several pages, the first is judged.
+
+    dpi: resolution of the scan, for ``lpi``; the default is what the file says, if it says anything.
+    Raises ``ImageReadError``, ``UnsupportedImageError`` or ``OptionError``.
+    """
+    if isinstance(image, np.ndarray):
+        return analyze_pixels(picture_from_array(image).pixels, dpi)
+    if isinstance(image, Image.Image):
+        known = image.info.get("dpi")
+        return analyze_pixels(picture_from_pil(image).pixels, dpi if dpi is not None else float(known[0]) if known else None)
+    if isinstance(image, (str, os.PathLike, bytes)):
+        file = files.read(image, first_page_only=True)
+        return analyze_pixels(file.pages[0].pixels, dpi if dpi is not None else file.dpi[0] if file.dpi else None)
+    raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
+
+
+def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
+    """The same for HxW or HxWx3 pixels: bool, uint8, uint16, or float32 in [0, 1]."""
+    if dpi is not None and not dpi > 0:
+        raise OptionError(f"dpi is {dpi!r}; it must be above 0.")
+    large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
+    windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
+    if windows[0].ndim == 3 and all(_is_grey(window) for window in windows):
+        windows = [np.ascontiguousarray(window[..., 0]) for window in windows]
+    for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
+        found = judge(windows, dpi)
+        if found:
+            return found
+    return _judge_spectrum(windows, dpi)
+
+
+def _is_grey(window: np.ndarray) -> bool:
+    return np.array_equal(window[..., 0], window[..., 1]) and np.array_equal(window[..., 1], window[..., 2])
+
+
+def _planes(windows: Windows) -> list[Windows]:
+    """The windows of each channel."""
+    if windows[0].ndim == 2:
+        return [windows]
+    return [[np.ascontiguousarray(window[..., channel]) for window in windows] for channel in range(3)]
+
+
+def _luma(windows: Windows) -> Windows:
+    return [cv2.cvtColor(window, cv2.COLOR_RGB2GRAY) if window.ndim == 3 else window for window in windows]
+
+
+def _sure(margin: float, scale: float) -> float:
+    """Confidence from how far a measure is beyond its threshold: 0.5 at 0, 0.73 at ``scale``."""
+    return float(1 / (1 + np.exp(-np.clip(margin / scale, -30, 30))))
+
+
+# Judges: each returns None where the picture is none of its kinds.
+
+
+def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
+    channels = _planes(windows)
+    cut: list[Windows] = []
+    for planes in channels:
+        levels = distinct_levels(planes)
+        if levels.size > 2:
+            return None
+        cut.append([plane > levels[0] for plane in planes])
+    return _judge_dots(max(cut, key=_changes), dpi)
+
+
+def _changes(planes: Windows) -> int:
+    return sum(int(np.count_nonzero(plane[:, 1:] ^ plane[:, :-1])) for plane in planes)
+
+
+def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
+    """Two levels, bool."""
+    texture = measure_texture(planes)
+    matrix = find_matrix(planes)
+    screen = find_screen([plane.astype(np.uint8) * np.uint8(255) for plane in planes], coded=False)
+    if matrix and matrix.dispersed and matrix.contrast < 0.65 and (screen.margin <= 0 or _on_lattice(screen, max(POWERS))):
+        return Analysis("ordered", _sure(0.65 - matrix.contrast, 0.05), float(matrix.period), bits=1)
+    if screen.margin > 0 and not (texture.dispersed > 0.9 and _is_of_mask(screen, planes)):
+        side = round(screen.period)
+        exact = abs(screen.period - side) < 0.006 * side and abs((screen.angle + 45) % 90 - 45) < 0.4
+        if exact and not screen.lines and side in MATRICES:
+            return Analysis("ordered", _sure(screen.margin, 3), float(side), bits=1)
+        return _screen(screen, dpi, bits=1)
+    if matrix and matrix.on_axis and matrix.contrast < 0.8:
+        return Analysis("ordered", _sure(0.8 - matrix.contrast, 0.1), float(matrix.period), bits=1)
+    margin = max(texture.dispersed - 0.3, 3 * min(texture.area - 0.05, texture.dispersion - 0.08))
+    if margin > 0:
+        return Analysis("dither", _sure(margin, 0.12), bits=1)
+    return Analysis("line-art", _sure(min(-margin, -screen.margin / 20), 0.1), bits=1)
+
+
+def _is_of_mask(screen: Screen, planes: Windows) -> bool:
+    """Whether a mask of blue noise made the peaks. It repeats, which makes a lattice in the spectrum: a smaller mask, a clearer one."""
+    if screen.margin <= 3 or screen.lines:
+        return not screen.lines
+    mask = find_matrix(planes, MASKS)
+    return bool(mask and mask.contrast < 0.65 and _on_lattice(screen, mask.period))
+
+
+def _on_lattice(screen: Screen, side: int) -> bool:
+    """Whether something that repeats every ``side`` px along both axes can have the screen's peaks."""
+    turn = np.deg2rad(screen.angle)
+    cycles = np.array([np.cos(turn), np.sin(turn)]) * side / screen.period
+    return bool(np.abs(cycles - np.round(cycles)).max() < 0.08)
+
+
+def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
+    grids = [regular_grid(distinct_levels(planes)) for planes in _planes(windows)]
+    regular = max((grid for grid in grids if grid), default=None) if all(grids) else None
+    colors = _palette_size(windows)
+    if regular is None and colors is None:
+        return None
+    dither = find_dither([window[:WINDOW, :WINDOW] for window in windows[:2]])
+    if regular:
+        # Contours of a smooth tone are steps; the levels of bit depths are powers of two, those of palettes seldom.
+        bits = int(np.ceil(np.log2(regular)))
+        margin = (2.88 if regular in (4, 8, 16, 32) else 2.3) - dither.roughness
+        if margin > 0 or colors is None:
+            screen = _find_in_any_channel(windows)
+            if screen.margin > 3:
+                return _screen(screen, dpi)
+            return Analysis("few-bit", _sure(margin, 0.1), bits=bits)
+        return Analysis("palette", _sure(-margin, 0.1), colors=colors)
+    if dither.singles < 0.08:
+        return None  # a drawing, or a photograph of few colours without dither
+    return Analysis("palette", _sure(dither.singles - 0.08, 0.03), colors=colors)
+
+
+def _palette_size(windows: Windows) -> int | None:
+    """Distinct colours, if so few of them must come from a palette."""
+    levels = max((distinct_levels(planes) for planes in _planes(windows)), key=len)
+    colors = levels.size if windows[0].ndim == 2 else count_colors(windows)
+    if not colors or colors < 2 or sum(window.size for window in windows) < 16 * colors:
+        return None
+    # Grey photographs, and toned ones, whose colours are told by one channel, have at most 256 of them without any palette.
+    gaps_needed = levels.size >= 0.97 * colors
+    return None if gaps_needed and np.median(np.diff(levels)) < GREY_GAP else colors
+
+
+def _judge_blurred_dots(windows: Windows, dpi: float | None) -> Analysis | None:
+    """A 1-bit dither after JPEG: nearly two levels, and dots of one pixel. A scan of text has the levels, but not the dots."""
+    grey = _luma(windows)
+    sample = np.concatenate([plane[::3, ::5].ravel() for plane in grey])  # odd, so that every phase of a matrix is met
+    ink, paper = (float(level) for level in np.percentile(sample, (1, 99)))
+    spread = paper - ink
+    if spread < 64:
+        return None
+    position = (sample - ink) / spread
+    near = float(np.mean((position < 0.2) | (position > 0.8)))
+    cut = [plane > (ink + paper) / 2 for plane in grey]
+    if near < 0.75 or measure_texture(cut).area < 0.3:
+        return None
+    found = _judge_dots(cut, dpi)
+    if found.kind not in ("dither", "ordered"):
+        return None
+    return Analysis(found.kind, min(found.confidence, _sure(near - 0.75, 0.05)), found.period, bits=1)
+
+
+def _judge_spectrum(windows: Windows, dpi: float | None) -> Analysis:
+    screen = _find_in_any_channel(windows)
+    return _screen(screen, dpi) if screen.margin > 0 else Analysis("continuous", _sure(-screen.margin, 1.5))
+
+
+def _find_in_any_channel(windows: Windows) -> Screen:
+    """Luma first; inks at different angles may cancel in it. One window of the channels will do, but then more is asked of it."""
+    screen = find_screen(_luma(windows))
+    if screen.margin > 0 or windows[0].ndim == 2:
+        return screen
+    window = choose_windows(windows[0], count=1)[0] if windows[0].size > 3 * WINDOW**2 else windows[0]
+    channels = (find_screen(planes) for planes in _planes([window]))
+    return max((screen, *(replace(found, margin=found.margin - 2) for found in channels)), key=lambda screen: screen.margin)
+
+
+def _screen(screen: Screen, dpi: float | None, bits: int | None = None) -> Analysis:
+    return Analysis("screen", _sure(screen.margin, 1.5), screen.period, screen.angle, dpi / screen.period if dpi else None, bits)

@@ -1,0 +1,98 @@
+"""Few levels or few colours: palettes, bit depths, and whether there is dither between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+MOST_COLORS = 256
+"""A picture of more colours has no palette."""
+GREY_GAP = 4
+"""Grey levels of a palette lie this far apart (of 255) or more; every 8-bit grey photograph has at most 256 levels, without gaps."""
+BLOCK = 32
+"""px; dither is looked for block by block, since it shows where the photograph is smooth."""
+
+
+@dataclass(frozen=True)
+class Dither:
+    """Signs of dither, medians over the blocks that are not flat."""
+
+    singles: float
+    """Share of pixels that differ from both neighbours; dither 0.1..0.9, contours of a smooth tone below 0.05."""
+    roughness: float
+    """Second differences over first differences, squared: dither about 3, contours 2, blurred texture below; at the third quartile."""
+
+
+def distinct_levels(planes: Sequence[np.ndarray]) -> np.ndarray:
+    """The values that occur in uint8 planes, ascending."""
+    counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in planes)
+    return np.flatnonzero(counts)
+
+
+def count_colors(windows: Sequence[np.ndarray]) -> int | None:
+    """Distinct colours of uint8 HxWx3 windows; None if they are more than ``MOST_COLORS``."""
+    seen: np.ndarray | None = None
+    for step in (61, 1):  # a few pixels suffice to tell most photographs
+        seen = np.zeros(1 << 24, bool) if step == 1 else None
+        codes = [_codes(window.reshape(-1, 3)[::step]) for window in windows]
+        if seen is None:
+            if np.unique(np.concatenate(codes)).size > MOST_COLORS:
+                return None
+            continue
+        for code in codes:
+            seen[code] = True
+    count = int(np.count_nonzero(seen))
+    return count if count <= MOST_COLORS else None
+
+
+def _codes(colors: np.ndarray) -> np.ndarray:
+    red, green, blue = (colors[:, channel].astype(np.uint32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def regular_grid(levels: np.ndarray) -> int | None:
+    """n, if the levels (ascending, of 255) lie on a regular grid of n = 3..32 from black: k 255 / (n - 1), or k 256 / n of kept bits.
+
+    The smallest such n; None where they lie on none.
+    """
+    if not 3 <= levels.size <= 32:
+        return None
+    for count in range(3, 33):
+        steps = [255 / (count - 1)]
+        if count in (4, 8, 16, 32) and levels[-1] < 254:
+            steps += [256 / count, 255 / count]  # bits kept of 8, and of 16
+        if any(np.abs(levels - step * np.round(levels / step)).max() <= 0.6 for step in steps):
+            return count
+    return None
+
+
+def find_dither(windows: Sequence[np.ndarray]) -> Dither:
+    """Look for dither in uint8 HxW or HxWx3 windows."""
+    singles: list[np.ndarray] = []
+    roughness: list[np.ndarray] = []
+    for window in windows:
+        planes = window.astype(np.float32).reshape(*window.shape[:2], -1)
+        across, down = np.diff(planes, axis=1), np.diff(planes, axis=0)
+        first = (across[1:-1, 1:] ** 2 + down[1:, 1:-1] ** 2).sum(axis=-1)
+        second = (np.diff(across, axis=1)[1:-1] ** 2 + np.diff(down, axis=0)[:, 1:-1] ** 2).sum(axis=-1)
+        across_differs, down_differs = (across != 0).any(axis=-1), (down != 0).any(axis=-1)
+        alone = (across_differs[1:-1, 1:] & across_differs[1:-1, :-1]).astype(np.float32)
+        alone += down_differs[1:, 1:-1] & down_differs[:-1, 1:-1]
+        first, second, alone = (block_means(values) for values in (first, second, alone / 2))
+        changing = first > 0
+        singles.append(alone[changing])
+        roughness.append(second[changing] / first[changing])
+    shares, ratios = np.concatenate(singles), np.concatenate(roughness)
+    if not shares.size:
+        return Dither(0.0, 0.0)
+    return Dither(float(np.median(shares)), float(np.percentile(ratios, 75)))
+
+
+def block_means(values: np.ndarray, block: int = BLOCK) -> np.ndarray:
+    """Means of block x block px (of what there is, where the picture is smaller); float32."""
+    down, across = max(1, values.shape[0] // block), max(1, values.shape[1] // block)
+    cut = values[: max(down * block, 1) if values.shape[0] >= block else None, : across * block if values.shape[1] >= block else None]
+    return cv2.resize(cut.astype(np.float32), (across, down), interpolation=cv2.INTER_AREA)

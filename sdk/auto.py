@@ -1,0 +1,83 @@
+"""``InverseHalftoner("auto")``: look at a picture, then restore it by the released model made for its kind."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from sdk.analysis import Analysis, analyze_pixels
+from sdk.catalog import releases
+from sdk.images import from_unit, to_unit
+from sdk.metadata import ModelMetadata
+from sdk.network import Network
+
+
+class NoHalftoneWarning(UserWarning):
+    """The picture is no halftone that a released model restores; it came back as it was."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What ``auto`` saw in a picture, and the model it took: None where it left the picture alone."""
+
+    analysis: Analysis
+    model: str | None
+
+    def __str__(self) -> str:
+        return f"{self.analysis}: {f'model {self.model!r}' if self.model else 'left unchanged'}"
+
+
+def model_for(kind: str) -> str | None:
+    """The first released model that restores pictures of this kind (``Analysis.kind``)."""
+    return next((name for name, release in releases().items() if kind in release.kinds), None)
+
+
+class AutoNetwork:
+    """Stands in for a ``Network``; the models are loaded when first needed. ``choice`` is that of the latest picture."""
+
+    metadata = ModelMetadata(
+        name="auto",
+        task="inverse-halftoning",
+        title="auto: the released model for what a picture is",
+        paper="",
+        licence="see `inverse-halftoner models`",
+        training_data="see each model",
+    )
+
+    def __init__(self, on_choice: Callable[[Choice], None] | None = None, **options: Any):
+        self._options, self._on_choice, self._lock = options, on_choice, Lock()
+        self._networks: dict[str, Network] = {}
+        self.choice: Choice | None = None
+        self._load(next(iter(releases())))  # options that do not fit are refused now, not at the first picture
+
+    def describe(self) -> dict[str, Any]:
+        """What runs, and how, for each model loaded so far."""
+        return {"model": "auto", "loaded": [network.describe() for network in self._networks.values()]}
+
+    def restore(self, pixels: np.ndarray) -> np.ndarray:
+        """As ``Network.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``."""
+        analysis = analyze_pixels(pixels)
+        choice = self.choice = Choice(analysis, model_for(analysis.kind))
+        if self._on_choice:
+            self._on_choice(choice)
+        if choice.model is None:
+            warnings.warn(
+                f"No model restores this picture ({analysis.kind}); it is returned unchanged. "
+                "If it is a halftone all the same, name a model: 'fast' for 1-bit dithers, 'scan' for scans of print.",
+                NoHalftoneWarning,
+                stacklevel=4,
+            )
+            return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
+        network = self._load(choice.model)
+        return network.restore(pixels, analysis)
+
+    def _load(self, name: str) -> Network:
+        with self._lock:
+            if name not in self._networks:
+                self._networks[name] = Network(name, **self._options)
+            return self._networks[name]

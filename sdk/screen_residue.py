@@ -1,0 +1,71 @@
+"""Take away what a network left of a screen: faint waves at the frequencies where the input's screen had its peaks.
+
+For each peak the picture is demodulated (the wave becomes a slowly varying amplitude), smoothed, and the wave is
+subtracted: a narrow notch, local, and linear but for one limit. Edges and lettering hold such frequencies too, but much
+more strongly than a residue, so amplitudes far above the usual are left alone and no pixel moves by more than a few levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from sdk.analysis.spectrum import Peak, peaks, power_spectrum
+
+LEAST = 12.0
+"""dB; a peak of the input that stands out less is no screen's."""
+MOST_PEAKS = 6
+PERIODS = (1.5, 16.0)
+"""px; where screens that a network restores have their peaks."""
+LEVELS = 3
+"""The picture is halved so often before amplitudes are smoothed: their detail is about 2^LEVELS px."""
+LIMIT = 2 / 255
+"""Amplitude that a residue may have; what is well above it is taken for picture."""
+
+
+def screen_frequencies(grey: np.ndarray) -> list[Peak]:
+    """The strongest screen peaks of a picture (HxW, 0..255), at least three bins apart."""
+    spectrum = power_spectrum(grey)
+    chosen: list[Peak] = []
+    for peak in [] if spectrum is None else peaks(spectrum, 4 * MOST_PEAKS, PERIODS):
+        far = all(max(abs(peak.row - other.row), abs(peak.column - other.column)) >= 3 for other in chosen)
+        if peak.prominence >= LEAST and far and len(chosen) < MOST_PEAKS:
+            chosen.append(peak)
+    return chosen
+
+
+def remove_residue(picture: np.ndarray, found: Sequence[Peak]) -> np.ndarray:
+    """float32 HxW or HxWx3 in [0, 1]; the waves of all peaks are estimated in the picture as it is, then subtracted."""
+    if not found or min(picture.shape[:2]) < 2 ** (LEVELS + 2):
+        return picture
+    cleaned = picture.copy()
+    for plane in [cleaned] if picture.ndim == 2 else [cleaned[..., c] for c in range(3)]:
+        detail = plane - cv2.GaussianBlur(plane, (0, 0), 3)
+        for peak in found:
+            plane -= _wave(detail, *peak.frequency)
+    return cleaned
+
+
+def _wave(detail: np.ndarray, down: float, across: float) -> np.ndarray:
+    """The part of a picture near one frequency (cycles/px), where its amplitude is a residue's."""
+    height, width = detail.shape
+    y, x = (np.exp(2j * np.pi * f * np.arange(n)).astype(np.complex64) for f, n in ((down, height), (across, width)))
+    carrier = y[:, None] * x
+    cosine, sine = carrier.real, carrier.imag
+    real, imaginary = _smooth(detail * cosine), -_smooth(detail * sine)
+    amplitude = 2 * np.hypot(real, imaginary)
+    usual = min(3 * float(np.percentile(amplitude, 90)), LIMIT) + 1e-6
+    share = 2 / (1 + (amplitude / usual) ** 4)
+    return _enlarge(real * share, detail.shape) * cosine - _enlarge(imaginary * share, detail.shape) * sine
+
+
+def _smooth(plane: np.ndarray) -> np.ndarray:
+    for _ in range(LEVELS):
+        plane = cv2.pyrDown(plane)
+    return cv2.GaussianBlur(plane, (0, 0), 1)
+
+
+def _enlarge(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_LINEAR)

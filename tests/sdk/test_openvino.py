@@ -1,0 +1,60 @@
+"""The OpenVINO backend computes what onnxruntime computes, and refuses what it cannot do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sdk
+from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.errors import DeviceError, InferenceError, ModelError, OptionError
+
+openvino = pytest.importorskip("openvino", reason="openvino is not installed (pip install '.[openvino]')")
+from sdk.backends.openvino import SHAPES_KEPT, OpenVinoBackend  # noqa: E402
+
+MODEL = sdk.releases()["fast"].path.read_bytes()
+HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(scope="module")
+def dots() -> np.ndarray:
+    return np.random.default_rng(0).random((1, 1, 96, 128)).round().astype(np.float32)
+
+
+def test_fp32_equals_onnxruntime(dots: np.ndarray) -> None:
+    backend, reference = OpenVinoBackend(MODEL), OnnxRuntimeBackend(MODEL, "cpu")
+    assert backend.metadata == reference.metadata
+    for batch in (dots, dots[..., :64, :72], np.concatenate([dots, 1 - dots])):
+        assert np.abs(backend.run(batch) - reference.run(batch)).max() < 1e-4
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16 arithmetic")
+def test_bf16_is_close(dots: np.ndarray) -> None:
+    difference = OpenVinoBackend(MODEL, precision="bf16").run(dots) - OnnxRuntimeBackend(MODEL, "cpu").run(dots)
+    assert np.sqrt((difference**2).mean()) < 1 / 255
+
+
+@pytest.mark.skipif(HAS_BF16, reason="this CPU has bf16 arithmetic")
+def test_bf16_is_refused_where_there_is_none() -> None:
+    with pytest.raises(DeviceError, match="no bf16"):
+        OpenVinoBackend(MODEL, precision="bf16")
+
+
+def test_compiled_shapes_are_few(dots: np.ndarray) -> None:
+    backend = OpenVinoBackend(MODEL)
+    for width in range(16, 16 + 8 * (SHAPES_KEPT + 3), 8):
+        backend.run(dots[..., :16, :width])
+    assert len(backend._compiled) == SHAPES_KEPT
+
+
+def test_refusals(dots: np.ndarray) -> None:
+    with pytest.raises(DeviceError, match="runs on the CPU"):
+        OpenVinoBackend(MODEL, device="cuda")
+    with pytest.raises(OptionError, match="'fp32' or 'bf16'"):
+        OpenVinoBackend(MODEL, precision="int3")
+    with pytest.raises(OptionError, match="threads"):
+        OpenVinoBackend(MODEL, threads=0)
+    with pytest.raises(ModelError):
+        OpenVinoBackend(b"no model")
+    with pytest.raises(InferenceError, match="tile of 20x16"):
+        OpenVinoBackend(MODEL).run(np.zeros((1, 2, 16, 20), np.float32))

@@ -1,0 +1,99 @@
+"""The released ``scan`` through the SDK: colour in one go, coarse screens at a fitting scale, results of another size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdk
+from sdk.network import fitting_scale, resize
+from tests.conftest import SAMPLES
+
+
+@pytest.fixture(scope="module")
+def scan() -> np.ndarray:
+    """uint8 500x292x3: a newspaper face on yellowed paper."""
+    return np.asarray(Image.open(SAMPLES / "gallica_press1930s_06.jpg"))
+
+
+@pytest.fixture(scope="module")
+def restorer() -> sdk.InverseHalftoner:
+    return sdk.InverseHalftoner("scan", device="cpu")
+
+
+def test_scan_is_a_colour_model_for_screens(restorer: sdk.InverseHalftoner) -> None:
+    metadata = restorer.metadata
+    assert (metadata.input_color, metadata.output_color) == ("rgb", "rgb")
+    assert metadata.kinds == ("screen",)
+    assert metadata.periods is not None
+
+
+def test_grey_stays_grey_and_equals_grey_as_colour(restorer: sdk.InverseHalftoner, scan: np.ndarray) -> None:
+    grey = np.asarray(Image.fromarray(scan).convert("L"))[:256, :256]
+    restored = restorer.run(grey)
+    assert restored.shape == grey.shape
+    as_colour = restorer.run(np.repeat(grey[..., None], 3, axis=2))
+    assert np.abs(as_colour.mean(axis=2) - restored).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(500, 292), (333, 217)])
+def test_tiled_equals_whole_in_colour(scan: np.ndarray, size: tuple[int, int]) -> None:
+    part = np.ascontiguousarray(scan[: size[0], : size[1]])
+    whole, tiled = (sdk.InverseHalftoner("scan", device="cpu", tile=tile).run(part) for tile in (1024, 288))
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def test_paper_and_tone_stay(restorer: sdk.InverseHalftoner, scan: np.ndarray) -> None:
+    restored = restorer.run(scan)
+    means = [resize(image, 10, 6).astype(int) for image in (scan, restored)]
+    assert np.abs(means[0] - means[1]).mean() < 4
+
+
+@pytest.mark.parametrize(("period", "expected"), [(None, 1), (2.2, 1), (6.0, 1), (13.0, 1), (26.0, (2.2 * 13) ** 0.5 / 26), (1.1, 2.0)])
+def test_fitting_scale(period: float | None, expected: float) -> None:
+    assert fitting_scale(period, (2.2, 13.0)) == pytest.approx(expected)
+
+
+def test_a_coarse_screen_is_restored_at_a_fitting_scale(restorer: sdk.InverseHalftoner, photo: np.ndarray) -> None:
+    enlarged = np.asarray(Image.fromarray(photo[:300, :400]).resize((1200, 900), Image.Resampling.BICUBIC))
+    dots = sdk.Halftoner("am-screen", lpi=30, dpi=600, angle=45).run(enlarged)  # 20 px
+    restored = restorer.run(dots)
+    assert restored.shape == dots.shape
+    error = restored.astype(float) - enlarged
+    assert np.sqrt((error**2).mean()) < 20, "the dots are gone"
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_results_of_another_size(scan: np.ndarray, scale: float, tmp_path: Path) -> None:
+    restorer = sdk.InverseHalftoner("scan", device="cpu", scale=scale)
+    assert restorer.run(scan).shape == (round(500 * scale), round(292 * scale), 3)
+    source, target = tmp_path / "in.png", tmp_path / "out.tif"
+    alpha = Image.fromarray(scan[:64, :96]).convert("RGBA")
+    alpha.save(source, dpi=(300, 300))
+    restorer.run_file(source, target)
+    with Image.open(target) as written:
+        assert written.size == (round(96 * scale), round(64 * scale))
+        assert written.mode == "RGBA"
+        assert [float(value) for value in written.info["dpi"]] == pytest.approx([300 * scale] * 2, abs=0.1)
+
+
+@pytest.mark.parametrize("scale", [0, -1, 5, "2"])
+def test_bad_scales_are_refused(scale: object) -> None:
+    with pytest.raises(sdk.errors.OptionError, match="scale"):
+        sdk.InverseHalftoner("scan", device="cpu", scale=scale)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16, np.float32])
+def test_resize_keeps_kind_and_range(dtype: type, scan: np.ndarray) -> None:
+    unit = scan[..., 0] / 255
+    pixels = (
+        unit > 0.5 if dtype == np.bool_ else unit.astype(np.float32) if dtype == np.float32 else (unit * np.iinfo(dtype).max).astype(dtype)
+    )
+    for height, width in ((250, 146), (700, 400)):
+        resized = resize(pixels, height, width)
+        assert resized.shape == (height, width)
+        assert resized.dtype == (np.uint8 if dtype == np.bool_ else dtype)
+    assert resize(pixels, *pixels.shape) is pixels

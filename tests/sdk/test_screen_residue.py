@@ -1,0 +1,70 @@
+"""``sdk.screen_residue``: faint waves at known frequencies go, pictures and lettering stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sdk.analysis.spectrum import Peak, level_at, power_spectrum
+from sdk.screen_residue import remove_residue, screen_frequencies
+
+PEAK = Peak(row=40.0, column=52.0, prominence=30.0, block=256)
+
+
+def wave(shape: tuple[int, int], levels: float) -> np.ndarray:
+    down, across = PEAK.frequency
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return (levels / 255 * np.cos(2 * np.pi * (down * y + across * x) + 0.7)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def picture(photo: np.ndarray) -> np.ndarray:
+    return (photo / np.float32(255)).astype(np.float32)
+
+
+def test_a_faint_wave_is_removed(picture: np.ndarray) -> None:
+    waved = picture + wave(picture.shape, 1.0)
+    cleaned = remove_residue(waved, [PEAK])
+    before, after = (np.abs(image - picture).mean() for image in (waved, cleaned))
+    assert after < 0.45 * before
+    spectra = [power_spectrum(image * 255) for image in (waved, cleaned)]
+    assert level_at(spectra[0], PEAK) - level_at(spectra[1], PEAK) > 10
+
+
+def test_a_picture_without_residue_hardly_changes(picture: np.ndarray) -> None:
+    assert np.abs(remove_residue(picture, [PEAK]) - picture).mean() * 255 < 0.3
+
+
+def test_strong_waves_are_taken_for_picture(picture: np.ndarray) -> None:
+    stripes = 0.5 + wave(picture.shape, 60)
+    assert np.abs(remove_residue(stripes, [PEAK]) - stripes).max() * 255 < 0.5
+
+
+def test_lettering_moves_by_a_few_levels_at_most() -> None:
+    page = np.ones((256, 256), np.float32)
+    page[:, ::23] = page[::31] = 0
+    page[40:80, 100:104] = 0
+    assert np.abs(remove_residue(page, [PEAK]) - page).max() * 255 < 3
+
+
+def test_colour_is_cleaned_channel_by_channel_and_input_is_kept(picture: np.ndarray) -> None:
+    colour = np.stack([picture + wave(picture.shape, 1), picture, 0.5 * picture], axis=-1)
+    kept = colour.copy()
+    cleaned = remove_residue(colour, [PEAK])
+    assert np.array_equal(colour, kept)
+    for c in range(3):
+        assert np.array_equal(cleaned[..., c], remove_residue(np.ascontiguousarray(colour[..., c]), [PEAK]))
+
+
+def test_nothing_found_nothing_done(picture: np.ndarray) -> None:
+    assert remove_residue(picture, []) is picture
+    assert screen_frequencies(np.full((64, 64), 128, np.float32)) == []
+
+
+def test_frequencies_of_a_screen_are_found_apart(picture: np.ndarray) -> None:
+    found = screen_frequencies(128 + 255 * wave((300, 300), 30))
+    assert found
+    assert found[0].frequency == pytest.approx(PEAK.frequency, abs=0.5 / 256)
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert max(abs(one.row - other.row), abs(one.column - other.column)) >= 3

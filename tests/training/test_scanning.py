@@ -1,0 +1,123 @@
+"""The print-and-scan simulator: seeded, in range, and its target is the tone that the dots themselves carry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from sdk.analysis.spectrum import peaks, power_spectrum
+from training.config import RecipeError, from_table, load_recipe, to_table
+from training.lettering import draw_lettering
+from training.printing import smooth_noise
+from training.scanning import PrintScan
+
+AM_DOTS = {"round": 1.0, "ellipse": 1.0, "diamond": 1.0, "line": 1.0}
+
+
+@pytest.fixture(scope="module")
+def simulate() -> PrintScan:
+    return load_recipe("scan").data.prints[0]
+
+
+@pytest.fixture(scope="module")
+def clean(simulate: PrintScan) -> PrintScan:
+    """Printing with every ink and screen, scanned without noise, coding or cutting."""
+    optics = replace(simulate.scan, aliased=0, enlarged=0, sharpened=0, noise=(0, 0), jpeg=0, thresholded=0, grey=0)
+    return replace(simulate, unscreened=0, print=replace(simulate.print, dots=AM_DOTS), scan=optics)
+
+
+@pytest.fixture(scope="module")
+def colour(photo: np.ndarray) -> np.ndarray:
+    """uint8 192x256x3: a photograph tinted, so that all inks are used."""
+    part = photo[120:312, 300:556].astype(np.float32)
+    return np.rint(np.stack([part, 0.7 * part + 40, 255 - part], axis=-1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pairs_are_in_range_and_repeatable(simulate: PrintScan, colour: np.ndarray, seed: int) -> None:
+    scan, tone = simulate(colour, np.random.default_rng(seed))
+    for image in (scan, tone):
+        assert image.shape == colour.shape
+        assert image.dtype == np.float32
+        assert 0 <= image.min() <= image.max() <= 1
+    again = simulate(colour, np.random.default_rng(seed))
+    assert np.array_equal(scan, again[0])
+    assert np.array_equal(tone, again[1])
+    assert not np.array_equal(scan, simulate(colour, np.random.default_rng(seed + 1000))[0])
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_target_is_the_local_mean_of_the_dots(clean: PrintScan, colour: np.ndarray, seed: int) -> None:
+    scan, tone, printed, _ = clean.pair(colour, np.random.default_rng(seed), period=4.0)
+    wide = lambda image: cv2.GaussianBlur(image, (0, 0), 2 * printed.period)[16:-16, 16:-16]  # noqa: E731
+    difference = wide(scan) - wide(tone)
+    assert np.abs(difference).mean() < 0.01, "ink is lost or gained on the way"
+    assert np.abs(scan - tone).mean() > np.abs(difference).mean(), "there are no dots"
+
+
+@pytest.mark.parametrize(("period", "seed"), [(2.6, 0), (3.3, 1), (4.7, 2), (6.1, 3), (9.0, 4), (12.5, 5)])
+def test_screens_have_the_period_asked_for(clean: PrintScan, period: float, seed: int) -> None:
+    inks = replace(clean.print, inks={"black": 1.0}, dots={"round": 1.0}, lettering=0, warp=(0, 0))
+    flat = np.full((256, 256, 3), 120, np.uint8)
+    scan, _, printed, enlarged = replace(clean, print=inks).pair(flat, np.random.default_rng(seed), period=period)
+    spectrum = power_spectrum(scan[..., 0] * 255, flat=0)
+    assert spectrum is not None
+    found = peaks(spectrum, count=2)
+    for peak in found:
+        assert peak.period == pytest.approx(printed.period * enlarged, rel=0.04)
+
+
+def test_without_a_screen_nothing_but_optics_happens(clean: PrintScan, colour: np.ndarray) -> None:
+    scan, tone = replace(clean, unscreened=1.0, print=replace(clean.print, lettering=0))(colour, np.random.default_rng(3))
+    assert np.abs(scan - tone).mean() < 0.02
+
+
+def test_cut_scans_have_two_levels(simulate: PrintScan, colour: np.ndarray) -> None:
+    cut = replace(simulate, scan=replace(simulate.scan, thresholded=1.0))
+    scan, tone = cut(colour, np.random.default_rng(0))
+    assert set(np.unique(scan)) <= {0.0, 1.0}
+    assert np.unique(tone).size > 10
+
+
+def test_grey_scans_have_equal_planes(simulate: PrintScan, colour: np.ndarray) -> None:
+    scan, tone = replace(simulate, scan=replace(simulate.scan, grey=1.0, jpeg=0))(colour, np.random.default_rng(5))
+    for image in (scan, tone):
+        assert np.ptp(image, axis=2).max() < 1e-6
+
+
+def test_enlarged_scans_keep_their_size(simulate: PrintScan, colour: np.ndarray) -> None:
+    enlarged = replace(simulate, scan=replace(simulate.scan, enlarged=1.0))
+    scan, _, printed, factor = enlarged.pair(colour, np.random.default_rng(1), period=8.0)
+    assert scan.shape == colour.shape
+    assert 1.2 <= factor <= 2.5
+    assert printed.period * factor == pytest.approx(8.0)
+
+
+def test_lettering_covers_what_it_says() -> None:
+    for seed in range(20):
+        lettering = draw_lettering(64, 96, 2, np.random.default_rng(seed))
+        for mask in (lettering.ink, lettering.picture):
+            assert mask.shape == (128, 192)
+            assert mask.dtype == np.float32
+            assert set(np.unique([mask.min(), mask.max()])) <= {0.0, 1.0} or 0 <= mask.min() <= mask.max() <= 1
+        assert lettering.ink.any() or not lettering.picture.all(), "it draws something"
+
+
+def test_noise_has_unit_variance_and_wraps() -> None:
+    rng = np.random.default_rng(0)
+    for sigma in (0, 0.5, 1.25, 3):
+        noise = smooth_noise((700, 600), sigma, rng)
+        assert noise.shape == (700, 600)
+        assert noise.std() == pytest.approx(1, abs=0.05)
+    assert smooth_noise((20, 30, 3), 1, rng).shape == (20, 30, 3)
+
+
+def test_recipe_round_trip_and_unknown_range(simulate: PrintScan) -> None:
+    table = to_table(simulate)
+    assert from_table(PrintScan, table, "here") == simulate
+    table["scan"]["blurr"] = table["scan"].pop("blur")
+    with pytest.raises(RecipeError, match=r"scan: unknown key 'blurr'.*'blur'"):
+        from_table(PrintScan, table, "here")

@@ -1,0 +1,227 @@
+"""Measure ``sdk.analyze``: ``python -m training.evaluate_analysis --data DIR``.
+
+Pictures of every kind are made from DIR/test/kodak24 and DIR/test/cbsd68, with parameters that no recipe has. Prints a table
+of kind x right / total, the errors of period and angle of screens, and what was found in the real scans in DIR/scans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sdk.analysis import Analysis, analyze, analyze_pixels
+from sdk.halftoning import halftone
+from sdk.halftoning.error_diffusion import KERNELS
+from training.config import load_recipe
+from training.data import photo_paths, read_rgb
+from training.lettering import LETTERS
+from training.printing import choose, log_uniform
+
+SETS = ("kodak24", "cbsd68")
+PERIOD_TOLERANCE = 0.03
+"""As a share of the period. A print's own screens differ from its nominal period by up to 2 %."""
+ANGLE_TOLERANCE = 2.0
+"""Degrees."""
+INK_ANGLES = {"black": (0,), "tint": (0,), "duotone": (0, 30), "process": (0, 30, 60, 45)}
+"""Angles of an ink's screens against that of the last one, either way; the clearest screen need not be the darkest ink's."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture, and what it is."""
+
+    title: str
+    kind: str
+    pixels: np.ndarray
+    period: float | None = None
+    angles: tuple[float, ...] = ()
+    facts: dict = field(default_factory=dict)
+    """Other fields of the analysis that must be right."""
+
+
+@dataclass
+class Score:
+    """One row of the table."""
+
+    right: int = 0
+    total: int = 0
+    within: int = 0
+    """Screens whose period and angle are right."""
+    period_errors: list[float] = field(default_factory=list)
+    """Shares of the period."""
+    angle_errors: list[float] = field(default_factory=list)
+    """Degrees."""
+    missed: list[str] = field(default_factory=list)
+
+
+def cases(photo: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
+    """One case of each sort from uint8 HxWx3, with parameters drawn at random."""
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    yield from one_bit_cases(photo, grey, rng)
+    yield from screen_cases(photo, grey, rng)
+    yield from few_level_cases(photo, grey, rng)
+    quality = int(rng.integers(30, 96))
+    yield Case("photograph", "continuous", photo)
+    yield Case("photograph, JPEG", "continuous", jpeg(photo, quality))
+    width, height = (round(extent * rng.uniform(0.6, 1.7)) for extent in photo.shape[1::-1])
+    yield Case("photograph, JPEG, resized", "continuous", cv2.resize(jpeg(photo, quality), (width, height), interpolation=cv2.INTER_CUBIC))
+    text = text_page(grey.shape[0], grey.shape[1], rng)
+    yield Case("text", "line-art", text > 127)
+    scan = cv2.GaussianBlur(text, (0, 0), rng.uniform(0.5, 1.2)) * 0.7 + rng.uniform(20, 60) + rng.normal(0, 3, text.shape)
+    yield Case("text, grey scan", "continuous", np.clip(scan, 0, 255).astype(np.uint8))
+
+
+def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
+    kernel = str(rng.choice(list(KERNELS)))
+    diffused = halftone(grey, kernel, serpentine=bool(rng.integers(2)))
+    yield Case("error diffusion", "dither", diffused, facts={"bits": 1})
+    yield Case("error diffusion, JPEG", "dither", jpeg(diffused.astype(np.uint8) * 255, int(rng.integers(85, 98))))
+    yield Case("error diffusion, colour", "dither", halftone(photo, str(rng.choice(list(KERNELS)))))
+    yield Case("blue noise", "dither", halftone(grey, "blue-noise", size=int(rng.choice([32, 48, 64])), seed=int(rng.integers(200, 204))))
+    yield Case("white noise", "dither", halftone(grey, "white-noise", seed=int(rng.integers(1000))))
+    yield Case("error diffusion beside text", "dither", beside_text(diffused, rng))
+    for title, method, sizes in (("Bayer", "bayer", (2, 4, 8, 16)), ("clustered dots", "clustered-dot", (3, 4, 5, 6, 7, 8))):
+        size = int(rng.choice(sizes))
+        yield Case(title, "ordered", halftone(grey, method, size=size), float(size))
+
+
+def screen_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
+    period, angle = log_uniform(2.5, 40, rng), rng.uniform(0, 90)
+    dot = str(rng.choice(["round", "diamond", "ellipse"]))
+    screened = halftone(grey, "am-screen", lpi=600 / period, dpi=600.0, angle=angle, dot=dot)
+    yield Case("screen, digital", "screen", screened, period, (angle,), {"bits": 1})
+    period, angle = log_uniform(2.5, 16, rng), rng.uniform(8, 82)
+    lines = halftone(grey, "am-screen", lpi=600 / period, dpi=600.0, angle=angle, dot="line")
+    yield Case("line screen, digital", "screen", lines, period, (angle + 90,))
+    period, angle = log_uniform(3, 8, rng), rng.uniform(10, 80)
+    screened = halftone(grey, "am-screen", lpi=600 / period, dpi=600.0, angle=angle)
+    yield Case("screen beside text", "screen", beside_text(screened, rng), period, (angle,))
+    prints = load_recipe("scan").data.prints[0]
+    dots = {dot: chance for dot, chance in prints.print.dots.items() if dot not in ("blue-noise", "grain")}
+    for ink in prints.print.inks:
+        dot, period = choose(dots, rng), log_uniform(2.4, 13, rng)
+        config = replace(prints, unscreened=0.0, print=replace(prints.print, inks={ink: 1.0}, dots={dot: 1.0}, lettering=0.0))
+        scan, _, printed, factor = config.pair(photo, rng, period=period)
+        angles = tuple(printed.angle + turn * way + 90 * (dot == "line") for turn in INK_ANGLES[ink] for way in (1, -1))
+        yield Case(f"print, {ink}", "screen", scan, printed.period * factor, angles)
+
+
+def few_level_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
+    for palette in ("median-cut", "octree", "web"):
+        colors = int(2 ** rng.uniform(3, 8))
+        yield Case(f"palette, {palette}", "palette", halftone(photo, "palette", colors=colors, palette=palette))
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    yield Case("palette, grey", "palette", halftone(rgb, "palette", colors=int(rng.integers(4, 17))))
+    for title, image in (("few bits, grey", grey), ("few bits, colour", photo)):
+        bits = int(rng.integers(2, 6))
+        yield Case(title, "few-bit", halftone(image, "bit-depth", bits=bits), facts={"bits": bits})
+        bits = int(rng.integers(2, 6))
+        top = 2**bits - 1
+        yield Case(f"{title}, rescaled", "few-bit", np.rint(np.rint(image / 255 * top) * 255 / top).astype(np.uint8), facts={"bits": bits})
+
+
+def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """uint8 after JPEG coding."""
+    bgr = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
+    decoded = np.asarray(cv2.imdecode(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED))
+    return np.ascontiguousarray(decoded[..., ::-1]) if pixels.ndim == 3 else decoded
+
+
+def text_page(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 height x width: lines of letters, antialiased, black on white."""
+    sheet = Image.new("L", (width, height), 255)
+    draw, size = ImageDraw.Draw(sheet), int(rng.integers(10, 41))
+    for top in range(size // 2, height, round(size * rng.uniform(1.1, 1.5))):
+        words = "".join(" " if rng.random() < 0.17 else LETTERS[rng.integers(len(LETTERS))] for _ in range(3 * width // size))
+        draw.text((size, top), words, fill=0, font=ImageFont.load_default(size))
+    return np.array(sheet)
+
+
+def beside_text(white: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A page of text, 2.7 times the sides of the bool HxW picture that stands somewhere on it."""
+    height, width = white.shape
+    page = text_page(round(2.7 * height), round(2.7 * width), rng) > 127
+    top, left = (int(rng.integers(outer - inner)) for outer, inner in zip(page.shape, white.shape))
+    page[max(0, top - 8) : top + height + 8, max(0, left - 8) : left + width + 8] = True
+    page[top : top + height, left : left + width] = white
+    return page
+
+
+def judge(case: Case, score: Score) -> None:
+    """Add one case to its row."""
+    found = analyze_pixels(case.pixels)
+    right = found.kind == case.kind and all(getattr(found, name) == value for name, value in case.facts.items())
+    score.total += 1
+    score.right += right
+    within = right
+    if right and case.period and found.period:
+        score.period_errors.append(abs(found.period / case.period - 1))
+        within = score.period_errors[-1] <= PERIOD_TOLERANCE
+        if found.angle is not None:
+            score.angle_errors.append(min(abs((found.angle - angle + 45) % 90 - 45) for angle in case.angles))
+            within = within and score.angle_errors[-1] <= ANGLE_TOLERANCE
+    score.within += within
+    if not within:
+        truth = f"{case.period:.2f} px at {case.angles[0] % 90:.0f} degrees" if case.period and case.angles else case.period or ""
+        score.missed.append(f"{case.title} {truth} {case.facts or ''}: {found}")
+
+
+def evaluate(data: Path, sets: tuple[str, ...] = SETS, every: int = 1, seed: int = 2024) -> dict[str, Score]:
+    """Title -> score, over every ``every``-th photograph of the sets."""
+    scores: dict[str, Score] = {}
+    rng = np.random.default_rng(seed)
+    paths = [path for name in sets for path in photo_paths(data / "test" / name)]
+    for path in paths[::every]:
+        for case in cases(read_rgb(path), rng):
+            judge(case, scores.setdefault(f"{case.kind}: {case.title}", Score()))
+    return scores
+
+
+def table(scores: dict[str, Score]) -> str:
+    """Text for people: one line a row, then the shares of each kind."""
+    lines = [f"{'kind: case':42s} right   total   period and angle   period error (median, 95 %)   angle error"]
+    for title, score in sorted(scores.items()):
+        line = f"{title:42s} {score.right:5d} / {score.total:5d}"
+        if score.period_errors:
+            median, worst = np.percentile(score.period_errors, (50, 95))
+            line += f"   {score.within:5d} / {score.total:<10d} {median:10.2%} {worst:10.2%}"
+        if score.angle_errors:
+            line += "            {:6.2f} {:6.2f}".format(*np.percentile(score.angle_errors, (50, 95)))
+        lines.append(line)
+    for kind in sorted({title.split(":")[0] for title in scores}):
+        rows = [score for title, score in scores.items() if title.startswith(kind + ":")]
+        right, within, total = (sum(getattr(score, name) for score in rows) for name in ("right", "within", "total"))
+        lines.append(f"{kind:12s} right {right:4d} / {total:4d} = {right / total:.1%}; period and angle too {within / total:.1%}")
+    return "\n".join(lines)
+
+
+def judge_scans(folder: Path) -> Iterator[tuple[str, str, Analysis]]:
+    """File, what INDEX.csv says it shows, and what was found."""
+    with (folder / "INDEX.csv").open(newline="", encoding="utf-8") as index:
+        for row in csv.DictReader(index):
+            yield row["file"], row["shows"], analyze(folder / row["file"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with test/kodak24, test/cbsd68 and scans/")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth photograph (default: all)")
+    parser.add_argument("--misses", action="store_true", help="list what was misjudged")
+    options = parser.parse_args()
+    scores = evaluate(options.data, every=options.every)
+    print(table(scores))
+    if options.misses:
+        print(*(miss for score in scores.values() for miss in score.missed), sep="\n")
+    if (options.data / "scans" / "INDEX.csv").is_file():
+        print(*(f"{name:30s} {found}   [{shows[:60]}]" for name, shows, found in judge_scans(options.data / "scans")), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
