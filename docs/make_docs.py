@@ -29,9 +29,10 @@ def before_after() -> Image.Image:
     photo = np.repeat(sdk.InverseHalftoner("fast").run(dots)[..., None], 3, axis=2)
     rows = [_row([halftone, photo], 60, 60, 240, 320)]
     scan = sdk.InverseHalftoner("scan")
-    for name, (left, top) in (("gallica_press1930s_06.jpg", (0, 80)), ("gallica_ad_truck4.jpg", (120, 20))):
+    for name, (left, top) in (("gallica_press_1910s.jpg", (180, 5)), ("gallica_ad_truck4.jpg", (120, 20))):
         before = read(SAMPLES / name).pages[0].pixels
-        rows.append(_row([before, scan.run(before)], left, top, 240, 290 if "06" in name else 320))
+        colour = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in (before, scan.run(before))]
+        rows.append(_row(colour, left, top, 240, 320))
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     return _doubled(np.vstack(padded))

@@ -20,14 +20,16 @@ def test_halftoning_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "halftoning.md").read_text(encoding="utf-8") == page
 
 
-def test_quickstart_restores_both_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_quickstart_restores_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """`make run`, but for the environment."""
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(ROOT / "docs" / "quickstart.py"), run_name="__main__")
     printed = capsys.readouterr().out
     decibels = float(re.search(r"Floyd-Steinberg: ([\d.]+) dB", printed)[1])
     assert decibels > 32
-    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == ["gallica_press_1910s_restored.png", "kodim23_restored.png"]
+    assert printed.count("model 'scan'") == 3
+    written = sorted(path.name for path in (tmp_path / "output").iterdir())
+    assert written == [f"{name}_restored.png" for name in ("gallica_ad_truck4", "gallica_press_1910s", "kodim23", "page_85lpi_300dpi")]
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +43,8 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_readme_names_every_released_model_with_its_figures() -> None:
     for release in sdk.releases().values():
         row = next(line for line in README.splitlines() if line.startswith(f"| `{release.name}`"))
-        assert f"{release.metrics['kodak24/floyd-steinberg/psnr']:.2f} dB" in row
+        headline = "kodak24/grey print/psnr" if "screen" in release.kinds else "kodak24/floyd-steinberg/psnr"
+        assert f"{release.metrics[headline]:.2f} dB" in row
 
 
 def test_readme_links_and_images_exist() -> None:

@@ -88,6 +88,6 @@ def _notches(spectrum: np.ndarray, threshold: float, width: float, protect: floa
     block = spectrum.shape[0]
     frequency = np.hypot(np.fft.fftfreq(block)[:, None], np.arange(block // 2 + 1)[None, :] / block)
     peaked = ((spectrum - background(spectrum)) > threshold) & (frequency > protect)
-    wrapped = np.pad(peaked.astype(np.float32), ((16, 16), (16, 16)), mode="wrap")
+    wrapped = np.pad(np.pad(peaked.astype(np.float32), ((16, 16), (0, 0)), mode="wrap"), ((0, 0), (16, 16)), mode="reflect")
     spread = cv2.GaussianBlur(wrapped, (0, 0), width)[16:-16, 16:-16]
     return 1 - np.clip(spread * 2 * np.pi * width**2, 0, 1)

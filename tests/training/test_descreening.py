@@ -52,6 +52,13 @@ def test_notch_takes_colour_and_flat_pictures(scan: np.ndarray) -> None:
     assert np.array_equal(notch(flat), flat)
 
 
+def test_notches_near_the_limit_of_the_grid_leave_the_mean_alone() -> None:
+    y, x = np.mgrid[:300, :300]
+    waves = 100 + 60 * np.sin(2 * np.pi * (0.485 * x + 0.1 * y)) + 30 * np.sin(x / 40)
+    scan = np.rint(waves).astype(np.uint8)
+    assert abs(float(notch(scan).mean()) - float(scan.mean())) < 1
+
+
 @pytest.mark.parametrize("sigma", [0.8, 1.5, 2.5])
 def test_acutance_of_a_blur_is_one(scan: np.ndarray, sigma: float) -> None:
     assert acutance(scan, cv2.GaussianBlur(scan, (0, 0), sigma), screen_peaks(scan)) == pytest.approx(1, abs=0.12)

@@ -186,9 +186,9 @@ def test_average_moves_by_what_decay_leaves() -> None:
 
 def test_a_colour_network_starts_from_a_grey_one(trained: Path) -> None:
     """Grey pictures given thrice come out as the grey network has them; what the file lacks stays fresh, and is named."""
-    grey = load_model(trained)[0]
+    grey = load_model(trained / WEIGHTS)[0]
     colour = build("fast", channels=[8, 16], blocks=[1, 2], planes=3).eval()
-    fresh = warm_start(colour, trained)
+    fresh = warm_start(colour, trained / WEIGHTS)
     assert fresh
     assert all(name.startswith("bottom.1.") for name in fresh)
     for block in colour.get_submodule("bottom")[1:]:  # type: ignore[index]

@@ -1,0 +1,122 @@
+"""The released ``scan`` against its promises: the published tables, and some of them measured anew."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdk
+from docs.make_samples import text
+from sdk.files import read
+from training.data import read_rgb
+from training.descreening import acutance, residual, screen_peaks
+from training.evaluate_scans import page
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "docs" / "samples"
+RESULT = json.loads((ROOT / "docs" / "evaluations" / "scans" / "scan.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def scan() -> sdk.InverseHalftoner:
+    return sdk.InverseHalftoner("scan", device="cpu")
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    assert (ROOT / "docs" / "scans.md").read_text(encoding="utf-8") == page(RESULT)
+
+
+def test_the_table_is_of_the_released_model(scan: sdk.InverseHalftoner) -> None:
+    ours = {f"{row['set']}/{row['dither']}/psnr": row["psnr"] for row in RESULT["rows"] if row["restorer"] == "scan"}
+    assert ours == {key: value for key, value in scan.metadata.metrics.items() if key.endswith("/psnr")}
+
+
+def test_target_on_real_scans() -> None:
+    """Median residual at most 8 dB, median acutance at least 1.4."""
+    assert np.median([row["residual"] for row in RESULT["scans"]]) <= 8
+    assert np.median([row["acutance"] for row in RESULT["scans"]]) >= 1.4
+
+
+@pytest.mark.slow
+def test_real_scans_measured_anew(scan: sdk.InverseHalftoner, data: Path) -> None:
+    published = {row["scan"]: row for row in RESULT["scans"]}
+    for name in ("gallica_press1930s_06.jpg", "gallica_ad_truck4.jpg", "gallica_1910s_face_3.jpg"):
+        before = read_rgb(data / "scans" / name)
+        found, after = screen_peaks(before), scan.run(before)
+        assert residual(after, found) == pytest.approx(published[name]["residual"], abs=0.5)
+        assert acutance(before, after, found) == pytest.approx(published[name]["acutance"], abs=0.05)
+
+
+@pytest.mark.parametrize("colour", ["grey", "colour"])
+@pytest.mark.parametrize("set_name", ["kodak24", "cbsd68"])
+def test_better_than_every_tuned_filter_on_simulated_prints(set_name: str, colour: str) -> None:
+    rows = {row["restorer"]: row for row in RESULT["rows"] if (row["set"], row["dither"]) == (set_name, f"{colour} print")}
+    ours = rows.pop("scan")
+    assert len(rows) == 3
+    for row in rows.values():
+        assert ours["psnr"] > row["psnr"]
+        assert ours["ssim"] > row["ssim"]
+        assert ours["lpips"] < row["lpips"]
+
+
+@pytest.mark.slow
+def test_costs_at_most_twice_what_fast_costs(scan: sdk.InverseHalftoner, photo: np.ndarray) -> None:
+    grey = np.tile(photo, (2, 2))[:1024, :1024]
+    dots = sdk.Halftoner("am-screen", lpi=85, dpi=300).run(grey)
+
+    def best_of_three(restorer: sdk.InverseHalftoner) -> float:
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            restorer.run(dots)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert best_of_three(scan) <= 2 * best_of_three(sdk.InverseHalftoner("fast", device="cpu"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
+def test_the_printed_page_reads_the_same_after_restoration(scan: sdk.InverseHalftoner, tmp_path: Path) -> None:
+    """8 to 10 point text beside a picture; at most 1 % of the characters may be read otherwise."""
+    before = read(SAMPLES / "page_85lpi_300dpi.jpg").pages[0].pixels
+
+    def words(pixels: np.ndarray, name: str) -> str:
+        Image.fromarray(pixels).save(tmp_path / name)
+        command = ["tesseract", str(tmp_path / name), "-", "--psm", "3", "--dpi", "300"]
+        return " ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+    first, second = words(before, "before.png"), words(scan.run(before), "after.png")
+    assert len(first) > 0.9 * len(text())
+    edits = difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
+    differing = sum(max(i2 - i1, j2 - j1) for kind, i1, i2, j1, j2 in edits if kind != "equal")
+    assert differing <= 0.01 * len(first)
+
+
+@pytest.mark.slow
+def test_an_a4_page_at_300_dpi_needs_less_than_1500_megabytes(tmp_path: Path) -> None:
+    """8.7 megapixels in colour, through the CLI, in a process of its own."""
+    page = np.asarray(Image.open(SAMPLES / "page_85lpi_300dpi.jpg"))
+    Image.fromarray(np.tile(page, (3, 2, 1))[:3508, :2480]).save(tmp_path / "page.png", dpi=(300, 300))
+    program = """
+import resource, sys
+from sdk.cli import main
+status = main(["restore", "page.png", "-o", "restored.png", "--device", "cpu", "-v"])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+sys.exit(status)
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert "model 'scan'" in result.stdout
+    peak = int(result.stdout.split()[-1])
+    print(f"peak memory of an A4 page at 300 dpi: {peak / 1e9:.2f} GB")
+    assert peak < 1.5e9
