@@ -1,4 +1,4 @@
-"""The command line: ``inverse-halftoner restore | analyze | halftone | models | info``."""
+"""The command line: ``inverse-halftoner restore | analyze | halftone | build | cache | models | info``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from PIL import Image
 
 import sdk
 from sdk import errors, files
+from sdk.backends import BACKENDS
 from sdk.batch import Job, Outcome, plan_jobs, run_jobs
+from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.halftoning import METHODS, method_named
 
 EXAMPLES = """examples:
@@ -56,11 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     restore = commands.add_parser("restore", help="halftone -> photograph", description="Restore halftones. Sources are never changed.")
     _add_files(restore)
     restore.add_argument(
-        "--model", default="auto", help="a name from `inverse-halftoner models`, an .onnx file, or auto: look first (default)"
+        "--model", default="auto", help="a name from `inverse-halftoner models`, an .onnx or .engine file, or auto: look first (default)"
     )
     restore.add_argument(
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
     )
+    restore.add_argument("--backend", default="auto", choices=BACKENDS, help="default: onnxruntime; TensorRT for .engine files")
+    restore.add_argument("--precision", metavar="P", help="fp32, bf16 (openvino, tensorrt) or fp16 (tensorrt); default: the backend's")
     restore.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
     restore.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
     restore.add_argument(
@@ -95,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     halftone.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the method; may be repeated")
     halftone.add_argument("--grey", action="store_true", help="turn colour to grey first (else each channel is halftoned on its own)")
     halftone.set_defaults(command=_halftone)
+
+    add_engine_commands(commands)
 
     models = commands.add_parser("models", help="list the released models with their metrics")
     models.set_defaults(command=_models)
@@ -136,6 +142,8 @@ def _restore(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         threads=options.threads,
         scale=options.scale,
+        backend=options.backend,
+        precision=options.precision,
     )
     kinds = (sdk.NotTwoLevelsWarning, sdk.NoHalftoneWarning)
 

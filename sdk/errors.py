@@ -26,6 +26,14 @@ class ModelError(InverseHalftonerError, ValueError):
     """A model file is missing, damaged, or not one of ours."""
 
 
+class EngineMismatchError(ModelError):
+    """An engine was built for another TensorRT or another GPU than there is here; the message holds both and how to rebuild."""
+
+
+class EngineBuildError(InverseHalftonerError, RuntimeError):
+    """TensorRT refused a model or failed to build it; the message ends with its log."""
+
+
 class DeviceError(InverseHalftonerError, RuntimeError):
     """The device or runtime that was asked for is not to be had; nothing else is used in its place."""
 

@@ -27,7 +27,8 @@ class InverseHalftoner:
     >>> photo = restorer.run(halftone)                       # array -> array, PIL -> PIL, bytes -> bytes, path -> array
     >>> restorer.run_file("page.tif", "page_contone.tif")    # keeps pages, DPI, ICC profile and EXIF
 
-    model: a name from ``sdk.releases()``, the path of an .onnx file made by ``python -m export.to_onnx``, or "auto": each
+    model: a name from ``sdk.releases()``, the path of an .onnx file made by ``python -m export.to_onnx`` or of an .engine file
+        made by ``inverse-halftoner build`` (engines hold code: run only those of people you trust), or "auto": each
         picture is looked at (``sdk.analyze``) and restored by the model made for its kind; ``choice`` says what was found
         and taken. What is no halftone comes back unchanged, with a ``NoHalftoneWarning``.
     device: "cpu", "cuda", or "auto" (CUDA where this onnxruntime has it, else the CPU). What is asked for by name and
@@ -36,6 +37,8 @@ class InverseHalftoner:
     threshold: None, or a level in (0, 1) at which the input is cut to two levels first; it mends halftones that were
         JPEG-coded or lightly smoothed.
     threads: CPU threads; the default is one a core.
+    backend, precision: "onnxruntime" (fp32), "openvino" (CPU; fp32 or bf16) or "tensorrt" (GPU; fp16, bf16 or fp32); "auto" is
+        TensorRT for .engine files, and with device="cuda" where it is installed, else onnxruntime.
     scale: size of the result, as a factor of the input's; coarse screens hold no detail to fill their scan's size.
     on_choice: called with the ``Choice`` of each picture by "auto".
 
@@ -51,6 +54,8 @@ class InverseHalftoner:
         overlap: int | None = None,
         threshold: float | None = None,
         threads: int | None = None,
+        backend: str = "auto",
+        precision: str | None = None,
         scale: float = 1.0,
         on_choice: Callable[[Choice], None] | None = None,
     ):
@@ -60,6 +65,7 @@ class InverseHalftoner:
             raise OptionError(f"scale is {scale!r}; it must be a number, 0.05..4.")
         self.scale = scale
         options = {"device": device, "tile": tile, "overlap": overlap, "threshold": threshold, "threads": threads}
+        options |= {"backend": backend, "precision": precision}
         self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else Network(model, **options)
 
     @property

@@ -12,8 +12,7 @@ import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.spectrum import Peak
-from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.catalog import model_bytes
+from sdk.backends import open_backend
 from sdk.errors import ModelError, OptionError
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
@@ -40,12 +39,13 @@ class Network:
         overlap: int | None = None,
         threshold: float | None = None,
         threads: int | None = None,
+        backend: str = "auto",
+        precision: str | None = None,
     ):
-        data, where = model_bytes(model)
-        self._backend = OnnxRuntimeBackend(data, device, threads, where)
+        self._backend, where = open_backend(model, device, backend=backend, precision=precision, threads=threads, tile=tile)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
         _refuse_other_inputs(self.metadata, where)
-        self.tile, self.overlap = _tile_and_overlap(self.metadata, tile, overlap)
+        self.tile, self.overlap = _tile_and_overlap(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
         self.threshold = threshold
 
     def describe(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Network:
             "model": self.metadata.name,
             "backend": self._backend.name,
             "device": self._backend.device,
-            "precision": "fp32",
+            "precision": self._backend.precision,
             "tile": self.tile,
             "overlap": self.overlap,
             "threshold": self.threshold,
@@ -124,11 +124,18 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(resized, 0, 1) if pixels.dtype == np.float32 else resized
 
 
-def _tile_and_overlap(metadata: ModelMetadata, tile: int | None, overlap: int | None) -> tuple[int, int]:
-    """The given values checked, or the model's: tiles overlap by twice the reach of the context."""
+def _within(asked: int | None, usual: int, limit: int | None, where: str) -> int:
+    """The tile to use: what was asked for, or the model's, but no larger than an engine takes."""
+    if asked is None:
+        return usual if limit is None else min(usual, limit)
+    if limit is not None and isinstance(asked, int) and asked > limit:
+        raise OptionError(f"tile is {asked} px, but {where} was built for tiles up to {limit} px. Pass a smaller one, or build it anew.")
+    return asked
+
+
+def _tile_and_overlap(metadata: ModelMetadata, tile: int, overlap: int | None) -> tuple[int, int]:
+    """The tile checked, and the overlap, or the model's: tiles overlap by twice the reach of the context."""
     multiple = metadata.size_multiple
-    if tile is None:
-        tile = metadata.tile
     if not isinstance(tile, int) or tile < 64 or tile % multiple:
         raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least 64 and a multiple of {multiple}.")
     if overlap is None:

@@ -1,58 +1,22 @@
-"""Read the metadata of an ONNX file straight from its bytes, whichever runtime will run it.
-
-An ONNX file is one protobuf message (ModelProto); its field 14 holds the ``metadata_props`` as pairs of strings. Only
-the top level is walked: the graph is one field there, and is skipped whole.
-"""
+"""Read the metadata of an ONNX file straight from its bytes, whichever runtime will run it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sdk.errors import ModelError
+from sdk.protobuf import decode
 
 METADATA_PROPS = 14
-VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5
+"""The field of ModelProto that holds pairs of strings: key 1, value 2."""
 
 
 def read_props(data: bytes, where: str = "the model") -> dict[str, str]:
-    """Key -> value; empty where the file has none. A ``ModelError`` if the bytes are no protobuf message."""
+    """``metadata_props``: key -> value; empty where the file has none. A ``ModelError`` if the bytes are no protobuf message."""
+    entries = [dict(decode(value, where)) for number, value in decode(data, where) if number == METADATA_PROPS]
     try:
-        entries = [value for number, value in _fields(data) if number == METADATA_PROPS]
-        pairs = [dict(_fields(entry)) for entry in entries]
-        return {pair[1].decode(): pair.get(2, b"").decode() for pair in pairs}
-    except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
+        return {_text(entry[1]): _text(entry.get(2, b"")) for entry in entries}
+    except (KeyError, UnicodeDecodeError, AttributeError) as error:
         raise ModelError(f"{where} is no ONNX file, or a damaged one. Export it again, or fetch a fresh copy.") from error
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """(field number, bytes) of the length-delimited fields; the others are passed over."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        number, kind = key >> 3, key & 7
-        if kind == LENGTH:
-            size, place = _varint(message, place)
-            if place + size > len(message):
-                raise ValueError("cut short")
-            yield number, message[place : place + size]
-            place += size
-        elif kind == VARINT:
-            _, place = _varint(message, place)
-        elif kind in (EIGHT_BYTES, FOUR_BYTES):
-            place += 8 if kind == EIGHT_BYTES else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place
-        shift += 7
-        if shift > 63:
-            raise ValueError("no varint")
+def _text(value: int | bytes) -> str:
+    return value.decode()  # type: ignore[union-attr] - a number has none, and is caught above

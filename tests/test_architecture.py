@@ -14,7 +14,7 @@ from sdk.catalog import tomllib
 ROOT = Path(__file__).parents[1]
 OURS = {"sdk", "training", "export", "demo"}
 MAY_IMPORT = {"sdk": {"sdk"}, "training": {"sdk", "training"}, "export": {"sdk", "training", "export"}, "demo": {"sdk", "demo"}}
-HEAVY = {"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "gradio", "numba", "tifffile"}
+HEAVY = {"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "openvino", "gradio", "numba", "tifffile"}
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -51,7 +51,7 @@ out = sdk.InverseHalftoner('fast', device='cpu').run(sdk.Halftoner('bayer').run(
 assert out.shape == (64, 64) and abs(int(out[32, 32]) - 128) < 20, out[32, 32]
 import sdk.cli_engines, sdk.cuda.driver, sdk.backends.tensorrt  # import without what they run on
 try:
-    sdk.backends.open_backend('fast', 'tensorrt')
+    sdk.backends.open_backend('fast', backend='tensorrt')
 except sdk.errors.MissingDependencyError as error:
     assert 'inverse-halftoner[tensorrt]' in str(error)
 else:

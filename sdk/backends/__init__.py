@@ -1,1 +1,130 @@
-"""One file a runtime, imported only when used. A backend has ``run(batch)``, ``device`` and ``name``."""
+"""One file a runtime, imported only when used; ``open_backend`` chooses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from sdk.catalog import model_bytes, releases
+from sdk.engine_file import ENGINE_SUFFIX, read_engine
+from sdk.errors import DeviceError, ModelError, OptionError, nearest
+
+DEVICES = ("auto", "cpu", "cuda")
+BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
+
+
+class Backend(Protocol):
+    """A model, loaded, on one device. ``run`` may be called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """The runtime: "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"."""
+        ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "fp32", "fp16", "bf16"."""
+        ...
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The model's ``metadata_props``."""
+        ...
+
+    @property
+    def tile(self) -> int | None:
+        """Largest side of a tile it takes, px; None: any."""
+        ...
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) float32 -> (N, C, H, W) float32."""
+        ...
+
+
+def open_backend(
+    model: str | os.PathLike,
+    device: str = "auto",
+    *,
+    backend: str = "auto",
+    precision: str | None = None,
+    threads: int | None = None,
+    tile: int | None = None,
+) -> tuple[Backend, str]:
+    """Load a catalog name, an .onnx file or an .engine file; gives the backend and how to call the model in messages.
+
+    An .engine file runs on TensorRT. For the others, ``backend`` "auto" is:
+
+    ======  =============================================================
+    device
+    ======  =============================================================
+    auto    onnxruntime: on CUDA where this onnxruntime has it, or the CPU
+    cpu     onnxruntime
+    cuda    TensorRT where it is installed, else onnxruntime with CUDA
+    ======  =============================================================
+
+    precision: onnxruntime "fp32"; openvino "fp32" or "bf16" (CPUs that have it); tensorrt "fp16" (default), "bf16" or "fp32".
+    TensorRT runs .onnx models through an engine for ``tile`` (default: the model's), which is built at the first use and cached
+    (``sdk.engine_cache``). threads: of the CPU. What was asked for by name and cannot be had is a ``DeviceError``,
+    ``OptionError`` or ``MissingDependencyError``.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
+    if backend not in BACKENDS:
+        raise OptionError(f"Backend {backend!r} is unknown.{nearest(backend, BACKENDS)} Use one of {', '.join(map(repr, BACKENDS))}.")
+    path = Path(os.fspath(model))
+    if path.suffix.lower() == ENGINE_SUFFIX and os.fspath(model) not in releases():
+        if backend not in ("auto", "tensorrt"):
+            raise OptionError(f"{path} is a TensorRT engine; the {backend} backend does not run it. Use the .onnx model it was built from.")
+        return _open_engine_file(path, device, precision), str(path)
+    data, where = model_bytes(model)
+    if backend == "tensorrt" or (backend == "auto" and device == "cuda" and _has_tensorrt()):
+        if device == "cpu":
+            raise DeviceError("TensorRT runs on NVIDIA GPUs, not on the CPU; use device='cuda', or another backend.")
+        return _open_cached_engine(data, where, precision, tile), where
+    if backend == "openvino":
+        from sdk.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(data, device, threads, where, precision or "fp32"), where
+    from sdk.backends.onnxruntime import OnnxRuntimeBackend
+
+    if precision not in (None, OnnxRuntimeBackend.precision):
+        raise OptionError(
+            f"onnxruntime runs {where} in {OnnxRuntimeBackend.precision}, not {precision}; "
+            "use backend='openvino' (bf16, on the CPU) or backend='tensorrt' (fp16, bf16)."
+        )
+    return OnnxRuntimeBackend(data, device, threads, where), where
+
+
+def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend:
+    if device == "cpu":
+        raise DeviceError(f"{path} is an engine for NVIDIA GPUs and does not run on the CPU. Use the .onnx model it was built from.")
+    engine = read_engine(path)
+    if precision not in (None, engine.header.precision):
+        raise ModelError(f"{path} was built in {engine.header.precision}, not {precision}. {engine.header.rebuild_hint(str(path))}")
+    from sdk.backends.tensorrt import TensorRtBackend
+
+    return TensorRtBackend(engine, where=str(path))
+
+
+def _open_cached_engine(onnx: bytes, where: str, precision: str | None, tile: int | None) -> Backend:
+    from sdk.backends.tensorrt import TensorRtBackend
+    from sdk.cuda.driver import open_driver
+    from sdk.engine_cache import cached_engine
+    from sdk.engines import BuildOptions
+
+    driver = open_driver()  # before a build of minutes for a GPU that is not there
+    turing = "7.5" if driver.compute_capability == (7, 5) else None  # TensorRT-RTX leaves it out unless it is named
+    engine = cached_engine(onnx, BuildOptions(precision=precision or "fp16", tile=tile, compute_capability=turing), where=where)
+    return TensorRtBackend(engine, driver, where)
+
+
+def _has_tensorrt() -> bool:
+    from sdk.engines import installed_flavours
+
+    return bool(installed_flavours())

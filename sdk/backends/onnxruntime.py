@@ -14,6 +14,8 @@ class OnnxRuntimeBackend:
     """Runs (N, C, H, W) float32 batches; safe to call from several threads."""
 
     name = "onnxruntime"
+    precision = "fp32"
+    tile = None  # it takes any
 
     def __init__(self, model: bytes, device: str = "auto", threads: int | None = None, where: str = "the model"):
         available = ort.get_available_providers()

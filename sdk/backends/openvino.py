@@ -18,7 +18,7 @@ SHAPES_KEPT = 4
 class OpenVinoBackend:
     """A compiled ONNX graph on one CPU; ``precision`` is that of all arithmetic."""
 
-    name = "openvino"
+    name, tile = "openvino", None
 
     def __init__(self, model: bytes, device: str = "auto", threads: int | None = None, where: str = "the model", precision: str = "fp32"):
         try:

@@ -189,7 +189,7 @@ def test_an_unknown_device_is_refused() -> None:
 def test_cuda_is_never_replaced_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError, match=r"onnxruntime-gpu.*device='cpu'"):
-        sdk.InverseHalftoner(device="cuda")
+        sdk.InverseHalftoner(device="cuda", backend="onnxruntime")
     assert sdk.InverseHalftoner(device="auto").describe()["device"] == "cpu"
 
 
@@ -197,7 +197,7 @@ def test_cuda_that_does_not_start_is_a_device_error(monkeypatch: pytest.MonkeyPa
     """onnxruntime-gpu without the CUDA libraries lists CUDA, and then runs on the CPU."""
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"), pytest.raises(DeviceError, match="would run on the CPU"):
-        sdk.InverseHalftoner(device="cuda")
+        sdk.InverseHalftoner(device="cuda", backend="onnxruntime")
 
 
 @pytest.mark.parametrize(

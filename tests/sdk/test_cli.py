@@ -224,7 +224,7 @@ def test_cuda_that_is_not_there_is_an_error(
 ) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     make(dots, "in.png")
-    assert main(["restore", "in.png", "-o", "out.png", "--device", "cuda"]) == 1
+    assert main(["restore", "in.png", "-o", "out.png", "--device", "cuda", "--backend", "onnxruntime"]) == 1
     assert "onnxruntime-gpu" in stderr(capsys)
     assert below(folder) == ["in.png"]
 

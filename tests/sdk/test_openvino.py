@@ -58,3 +58,16 @@ def test_refusals(dots: np.ndarray) -> None:
         OpenVinoBackend(b"no model")
     with pytest.raises(InferenceError, match="tile of 20x16"):
         OpenVinoBackend(MODEL).run(np.zeros((1, 2, 16, 20), np.float32))
+
+
+def test_through_the_sdk(white: np.ndarray) -> None:
+    part = white[:200, :232]
+    restorer = sdk.InverseHalftoner("fast", backend="openvino", tile=192, overlap=64)
+    described = restorer.describe()
+    assert (described["backend"], described["device"], described["precision"]) == ("openvino", "cpu", "fp32")
+    reference = sdk.InverseHalftoner("fast", device="cpu", tile=192, overlap=64).run(part)
+    assert np.abs(restorer.run(part).astype(int) - reference).max() <= 1
+    with pytest.raises(OptionError, match="'fp16' is unknown to the openvino backend"):
+        sdk.InverseHalftoner("fast", backend="openvino", precision="fp16")
+    with pytest.raises(OptionError, match="Did you mean 'openvino'"):
+        sdk.InverseHalftoner("fast", backend="openvin")

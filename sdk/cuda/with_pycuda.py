@@ -1,0 +1,93 @@
+"""The driver layer on PyCUDA, which has no CUDA graphs: ``record`` gives back what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pycuda  # pyright: ignore[reportMissingImports]
+import pycuda.driver as cuda  # pyright: ignore[reportMissingImports]
+
+from sdk.cuda.driver import DeviceBuffer, Driver, Extent, check_room, no_gpu
+from sdk.errors import DeviceError
+
+
+class PyCudaDriver(Driver):
+    """``Driver`` on PyCUDA. CUDA C++ given as text is compiled by nvcc, which must be installed then."""
+
+    has_graphs = False
+
+    def __init__(self, device: int = 0):
+        self.name = f"pycuda {pycuda.VERSION_TEXT}"
+        try:
+            cuda.init()
+            found = cuda.Device(device)
+            self._context = found.retain_primary_context()
+        except cuda.Error as error:
+            raise no_gpu(error) from error
+        self.device_name = found.name()
+        self.compute_capability = found.compute_capability()
+        with self:
+            self._stream = cuda.Stream(1)  # CU_STREAM_NON_BLOCKING
+        self.stream = int(self._stream.handle)
+
+    def __enter__(self) -> PyCudaDriver:
+        self._context.push()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        cuda.Context.pop()
+
+    def allocate(self, nbytes: int) -> DeviceBuffer:
+        memory = _checked(lambda: cuda.mem_alloc(nbytes))
+        return DeviceBuffer(int(memory), nbytes, memory.free)
+
+    def pinned(self, shape: Sequence[int], dtype: np.typing.DTypeLike) -> np.ndarray:
+        return _checked(lambda: cuda.pagelocked_empty(tuple(shape), np.dtype(dtype)))
+
+    def copy_in(self, target: DeviceBuffer, source: np.ndarray) -> None:
+        check_room(source.nbytes, target.nbytes)
+        _checked(lambda: cuda.memcpy_htod_async(target.address, source, self._stream))
+
+    def copy_out(self, target: np.ndarray, source: DeviceBuffer) -> None:
+        check_room(target.nbytes, source.nbytes)
+        _checked(lambda: cuda.memcpy_dtoh_async(target, source.address, self._stream))
+
+    def load_kernels(self, code: bytes | str, names: Sequence[str]) -> dict[str, Any]:
+        if isinstance(code, str):
+            from pycuda.compiler import compile as compile_by_nvcc  # pyright: ignore[reportMissingImports]
+
+            source, target = code, f"sm_{self.compute_capability[0]}{self.compute_capability[1]}"
+            code = _checked(lambda: compile_by_nvcc(source, arch=target, no_extern_c=True))
+        image = code
+        module = _checked(lambda: cuda.module_from_buffer(image))
+        return {name: _checked(lambda name=name: module.get_function(name)) for name in names}
+
+    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic, shared_bytes: int = 0) -> None:
+        values = [np.uint64(a.address) if isinstance(a, DeviceBuffer) else a for a in arguments]
+        _checked(lambda: kernel(*values, grid=grid, block=block, stream=self._stream, shared=shared_bytes))
+
+    def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+        return enqueue
+
+    def mark(self) -> Any:
+        return _checked(lambda: cuda.Event().record(self._stream))
+
+    def milliseconds(self, start: Any, end: Any) -> float:
+        return _checked(lambda: end.synchronize().time_since(start))
+
+    def synchronize(self) -> None:
+        _checked(self._stream.synchronize)
+
+
+def _checked(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except cuda.MemoryError as error:
+        raise DeviceError(
+            f"The memory of the GPU ran out ({error}). Use a smaller tile or batch, or close other programs on it."
+        ) from error
+    except (cuda.Error, cuda.CompileError) as error:
+        raise DeviceError(f"A CUDA call failed ({error}). Check the GPU with nvidia-smi.") from error

@@ -1,0 +1,118 @@
+"""Engines built once and kept: a folder of engine files, each named by all that decides what a build makes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sdk.engine_file import ENGINE_SUFFIX, Engine, EngineHeader, read_engine, write_engine
+from sdk.engines import BuildOptions, OnProgress, build_engine, describe_build
+from sdk.errors import ModelError
+
+CACHE_VARIABLE = "INVERSE_HALFTONER_CACHE"
+OURS = (f"*{ENGINE_SUFFIX}", "*.timing", "*.lock", ".*.partial")
+
+
+def cache_folder() -> Path:
+    """Where engines are kept: ``$INVERSE_HALFTONER_CACHE``, else the platform's folder for caches. It need not exist yet."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser() / "engines"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "inverse-halftoner" / "engines"
+
+
+def cached_engine(
+    onnx: bytes, options: BuildOptions | None = None, *, on_progress: OnProgress | None = None, where: str = "the model"
+) -> Engine:
+    """The engine of ``build_engine`` from the cache, or built and put there.
+
+    Processes that want the same engine wait for the first to build it. A file that is damaged or foreign is built anew. Raises what
+    ``build_engine`` raises.
+    """
+    wanted = describe_build(onnx, options or BuildOptions(), where)
+    path = cache_folder() / f"{cache_name(wanted)}{ENGINE_SUFFIX}"
+    if found := _matching(path, wanted):
+        return found
+    with _locked(path.with_suffix(".lock")):
+        if found := _matching(path, wanted):  # another process built it while this one waited
+            return found
+        timing = path.with_name(f"{wanted.flavour}-{wanted.version}-{wanted.compute_capability}.timing")
+        engine = build_engine(onnx, options, timing_cache=timing, on_progress=on_progress, where=where)
+        write_engine(path, engine)
+    return engine
+
+
+def cache_name(header: EngineHeader) -> str:
+    """The model's name, for people, and a hash of ONNX, TensorRT, GPU, precision, shapes and options."""
+    facts = dataclasses.asdict(dataclasses.replace(header, metadata={}, plan_bytes=0, plan_sha256=""))
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', header.name)[:40]}-{header.precision}-{digest}"
+
+
+def clear_cache() -> tuple[int, int]:
+    """Remove what this module wrote, and nothing else; gives the number of engines and of bytes removed."""
+    engines = size = 0
+    folder = cache_folder()
+    for path in [path for pattern in OURS for path in folder.glob(pattern)]:
+        try:
+            nbytes = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:  # another process was faster
+            continue
+        except OSError as error:
+            if path.suffix == ".lock":  # Windows does not remove the lock of a build that is going on
+                continue
+            raise ModelError(f"{path} cannot be removed: {error.strerror or error}. Stop the programs that use it.") from error
+        engines += path.suffix == ENGINE_SUFFIX
+        size += nbytes
+    with contextlib.suppress(OSError):  # not there, or not empty
+        folder.rmdir()
+    return engines, size
+
+
+def _matching(path: Path, wanted: EngineHeader) -> Engine | None:
+    try:
+        engine = read_engine(path)
+    except ModelError:  # not there, or damaged: built anew
+        return None
+    return engine if cache_name(engine.header) == cache_name(wanted) else None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on ``path``; the system gives it back when the process ends, however it ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("ab")
+    except OSError as error:
+        raise ModelError(
+            f"The engine cache {path.parent} cannot be written: {error.strerror or error}. Point {CACHE_VARIABLE} to another folder."
+        ) from error
+    with handle:
+        if sys.platform == "win32":
+            import msvcrt
+            import time
+
+            while True:
+                try:
+                    msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+                    break
+                except OSError:  # held by another process
+                    time.sleep(0.2)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,179 @@
+"""Every TensorRT name that the SDK uses, against the true Python bindings of TensorRT 10 and 11.
+
+NVIDIA's libraries are not on PyPI, its bindings are: over three stub libraries that export what the bindings link against they import,
+and their classes are all there. The names are taken from the source, so that a new one cannot be forgotten here.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("sdk/engines.py", "sdk/backends/tensorrt.py")
+VERSIONS = ("10.16.1.11", "11.4.0.106")
+CLASSES = {
+    "builder": "Builder",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "config": "IBuilderConfig",
+    "profile": "IOptimizationProfile",
+    "cache": "ITimingCache",
+    "runtime": "Runtime",
+    "loaded": "ICudaEngine",
+    "_engine": "ICudaEngine",
+    "context": "IExecutionContext",
+    "_context": "IExecutionContext",
+}
+"""What a variable or attribute of that name is in the sources."""
+ONLY_RTX = {
+    "ComputeCapability",
+    "ComputeCapability.__members__",
+    "IBuilderConfig.num_compute_capabilities",
+    "IBuilderConfig.set_compute_capability",
+}
+"""Used for the flavour tensorrt-rtx alone."""
+OF_RESULTS = {"ITensor.name", "ParserError.desc"}
+"""Used on what a call gives back."""
+LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
+SYMBOLS = (
+    "createInferBuilder_INTERNAL",
+    "createInferRuntime_INTERNAL",
+    "createInferRefitter_INTERNAL",
+    "createNvOnnxParser_INTERNAL",
+    "createNvOnnxParserRefitter_INTERNAL",
+    "getBuilderPluginRegistry",
+    "getPluginRegistry",
+    "initLibNvInferPlugins",
+    "getNvOnnxParserVersion",
+)
+STUB = "\n".join(f"void *{symbol}(void) {{ return 0; }}" for symbol in SYMBOLS)
+PROGRAM = """
+import json, sys
+sys.path[:0] = sys.argv[1:3]
+import tensorrt_bindings as trt
+sys.modules["tensorrt"] = trt
+from sdk import engines, errors
+
+def missing(name):
+    found = trt
+    for part in name.split("."):
+        if not hasattr(found, part):
+            return True
+        found = getattr(found, part)
+    return False
+
+log = engines.make_log(trt)
+log.log(trt.ILogger.ERROR, "said by TensorRT")
+log.log(trt.ILogger.VERBOSE, "not kept")
+monitor = engines._monitor(trt, lambda *step: None)
+monitor.phase_start("a", None, 2)
+refused = []
+for create in (engines.create_runtime, lambda trt, log: engines._create(trt, trt.Builder, log)):
+    try:
+        create(trt, log)
+    except errors.DeviceError as error:
+        refused.append(str(error))
+print(json.dumps({
+    "version": engines.load_tensorrt("tensorrt").__version__,
+    "missing": [name for name in json.load(sys.stdin) if missing(name)],
+    "log": log.text(),
+    "goes_on": monitor.step_complete("a", 0),
+    "refused": refused,
+}))
+"""
+
+
+def names_used() -> set[str]:
+    """``Class.member`` for all of TensorRT that the sources touch."""
+    found = set(OF_RESULTS)
+    for source in SOURCES:
+        for node in ast.walk(ast.parse((ROOT / source).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                chain = list(takewhile(lambda part: not part.startswith("__"), _chain(node)))  # dunder names are Python's
+                if chain[0] == "trt":
+                    found.add(".".join(chain[1:]))
+                elif len(chain) > 1 and chain[-2] in CLASSES:
+                    found.add(f"{CLASSES[chain[-2]]}.{chain[-1]}")
+    return found - {""}
+
+
+def _chain(node: ast.expr) -> Iterator[str]:
+    """a.b.c -> "a", "b", "c"; anything else at the root is "?"."""
+    if isinstance(node, ast.Attribute):
+        yield from _chain(node.value)
+        yield node.attr
+    else:
+        yield node.id if isinstance(node, ast.Name) else "?"
+
+
+def test_the_names_are_found() -> None:
+    assert {
+        "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
+        "BuilderFlag.TF32",
+        "MemoryPoolType.WORKSPACE",
+        "OnnxParser.parse",
+        "Builder.build_serialized_network",
+        "IBuilderConfig.progress_monitor",
+        "IOptimizationProfile.set_shape",
+        "ITimingCache.serialize",
+        "Runtime.deserialize_cuda_engine",
+        "ICudaEngine.get_tensor_profile_shape",
+        "ICudaEngine.create_execution_context",
+        "IExecutionContext.execute_async_v3",
+        "IExecutionContext.set_tensor_address",
+        "TensorIOMode.INPUT",
+        "nptype",
+    } <= names_used()
+
+
+def test_every_name_is_in_tensorrt_rtx() -> None:
+    trt = pytest.importorskip("tensorrt_rtx", reason="needs the tensorrt-rtx wheel (pip install tensorrt-rtx)")
+    for name in names_used() | ONLY_RTX:
+        found = trt
+        for part in name.split("."):
+            assert hasattr(found, part), name
+            found = getattr(found, part)
+
+
+@pytest.fixture(params=VERSIONS)
+def bindings(request: pytest.FixtureRequest, compile_c, tmp_path: Path) -> tuple[str, Path]:
+    """(version, folder with the true bindings over stub libraries). The wheel is fetched once and kept in pytest's cache."""
+    version: str = request.param
+    wheels = request.config.cache.mkdir("tensorrt_bindings")
+    pattern = f"tensorrt_cu13_bindings-{version}-cp{sys.version_info.major}{sys.version_info.minor}-*.whl"
+    if not list(wheels.glob(pattern)):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
+        result = subprocess.run([*command, f"tensorrt-cu13-bindings=={version}"], capture_output=True, text=True, timeout=300)
+        if not list(wheels.glob(pattern)):
+            pytest.skip(f"the wheel tensorrt-cu13-bindings {version} cannot be had: {result.stderr.strip().splitlines()[-1:]}")
+    with zipfile.ZipFile(next(wheels.glob(pattern))) as wheel:
+        wheel.extractall(tmp_path)
+    source = tmp_path / "stub.c"
+    source.write_text(STUB, encoding="utf-8")
+    for library in LIBRARIES:  # beside the bindings, where these look first
+        compile_c(source, tmp_path / "tensorrt_bindings" / f"lib{library}.so.{version.split('.')[0]}")
+    return version, tmp_path
+
+
+def test_every_name_is_in_the_true_bindings(bindings: tuple[str, Path]) -> None:
+    version, folder = bindings
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(ROOT)]
+    used = sorted(names_used() - ONLY_RTX)
+    result = subprocess.run(command, input=json.dumps(used), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert said["missing"] == []
+    assert said["version"] == version
+    assert said["log"] == "TensorRT's log: said by TensorRT"
+    assert said["goes_on"] is True
+    assert len(said["refused"]) == 2  # stubs give null pointers, as TensorRT does without a driver
+    assert all("nvidia-smi" in text for text in said["refused"])
