@@ -27,6 +27,7 @@ import sdk
 from export.to_onnx import kflop_per_pixel, size_multiple, trace
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import DeviceError, MissingDependencyError
+from training.errors import said_plainly
 from training.models import build
 
 
@@ -129,4 +130,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

@@ -17,6 +17,7 @@ import onnx
 from export.to_onnx import write
 from sdk.catalog import FOLDER, tomllib
 from sdk.metadata import ModelMetadata
+from training.errors import said_plainly
 
 HEADLINE = (
     "kodak24/floyd-steinberg/psnr",
@@ -88,4 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

@@ -25,6 +25,7 @@ from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.metadata import ModelMetadata
 from training.checkpoints import load_model
 from training.config import RECIPES, Recipe, load_recipe
+from training.errors import said_plainly
 
 OPSET = 20
 IR_VERSION = 10  # what onnxruntime 1.18 and later read
@@ -144,4 +145,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

@@ -13,6 +13,7 @@ from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.files import read
 from sdk.images import to_unit
 from training.checkpoints import load_model
+from training.errors import said_plainly
 
 TOLERANCE = 1e-4
 """Largest accepted absolute difference, values in [0, 1]."""
@@ -78,4 +79,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

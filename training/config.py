@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 from sdk.catalog import tomllib
 from sdk.errors import nearest
 from training.degradations import HalftoneFamily
+from training.errors import TrainingError
 from training.scanning import PrintScan
 
 RECIPES = Path(__file__).parent / "recipes"
 Config = TypeVar("Config")
 
 
-class RecipeError(Exception):
+class RecipeError(TrainingError):
     """A recipe is missing, is not TOML, or has a key or value that does not fit."""
 
 

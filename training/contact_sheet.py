@@ -13,6 +13,7 @@ from PIL import Image
 
 from training.config import Recipe, load_recipe
 from training.data import Pairs
+from training.errors import said_plainly
 
 GAP = 6
 
@@ -43,4 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

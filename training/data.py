@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.degradations import Degradation, degrade
+from training.errors import TrainingError
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
-class DataError(Exception):
+class DataError(TrainingError):
     """A data folder is missing or holds no usable photographs."""
 
 

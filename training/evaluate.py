@@ -25,6 +25,7 @@ from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from training.baselines import tune
 from training.data import DataError, photo_paths, read_grey
+from training.errors import said_plainly
 from training.metrics import Lpips, psnr, ssim
 
 BASELINES = "baselines"
@@ -155,15 +156,15 @@ def main() -> None:
     options = parser.parse_args()
     weights = options.data / LPIPS_WEIGHTS
     lpips = Lpips(weights if weights.is_file() else None)
+    restorer = None if options.model == BASELINES else sdk.InverseHalftoner(options.model, device="cpu")
     folder = options.output / "evaluations"
     folder.mkdir(parents=True, exist_ok=True)
 
-    if options.model == BASELINES or not (folder / f"{BASELINES}.json").is_file():
+    if restorer is None or not (folder / f"{BASELINES}.json").is_file():
         save(folder, BASELINES, list(evaluate_baselines(options.data, lpips)))
-    if options.model != BASELINES:
-        restorer = sdk.InverseHalftoner(options.model, device="cpu")
-        name = restorer.metadata.name
-        save(folder, name, list(evaluate(lambda _: {name: ({}, restorer.run)}, options.data, lpips)))
+    if restorer is not None:
+        name, run = restorer.metadata.name, restorer.run
+        save(folder, name, list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips)))
     text = page(folder)
     (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)
@@ -182,4 +183,5 @@ def page(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

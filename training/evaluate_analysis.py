@@ -21,6 +21,7 @@ from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
+from training.errors import said_plainly
 from training.lettering import LETTERS
 from training.printing import choose, log_uniform
 
@@ -224,4 +225,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

@@ -22,6 +22,7 @@ import sdk
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
+from training.errors import said_plainly
 from training.evaluate import LPIPS_WEIGHTS, software
 from training.metrics import Lpips, psnr, ssim
 from training.scanning import PrintScan
@@ -191,4 +192,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

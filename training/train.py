@@ -26,6 +26,7 @@ from sdk.halftoning import halftone
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
+from training.errors import said_plainly
 from training.losses import loss_named
 from training.metrics import psnr
 from training.models import build
@@ -203,4 +204,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with said_plainly():
+        main()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights, warm_start
 from training.config import DataConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.degradations import HalftoneFamily
+from training.errors import said_plainly
 from training.models import build
 from training.models.fast import FastNet
 from training.models.prl import PRL
@@ -213,3 +214,8 @@ def test_a_recipe_with_prints_is_trained_and_looked_at(folder: Path, tmp_path: P
     model, _, progress = load_model(train(recipe, folder, tmp_path, steps=3))
     assert progress["steps"] == 3
     assert set(validate(model, examples, CPU)) == {"bayer", "prints"}
+
+
+def test_commands_end_with_the_message_of_an_error() -> None:
+    with pytest.raises(SystemExit, match=r"error: .*nowhere.* is not a folder. Give --data"), said_plainly():
+        train(TINY, Path("nowhere"), Path("run"), steps=1)
