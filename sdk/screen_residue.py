@@ -1,8 +1,8 @@
 """Take away what a network left of a screen: faint waves at the frequencies where the input's screen had its peaks.
 
 For each peak the picture is demodulated (the wave becomes a slowly varying amplitude), smoothed, and the wave is
-subtracted: a narrow notch, local, and linear but for one limit. Edges and lettering hold such frequencies too, but much
-more strongly than a residue, so amplitudes far above the usual are left alone and no pixel moves by more than a few levels.
+subtracted: a narrow notch, local, and linear but for two limits. Edges and lettering hold such frequencies too, but much
+more strongly than a residue: amplitudes far above the usual are left alone, and so is what lies near edges.
 """
 
 from __future__ import annotations
@@ -16,22 +16,29 @@ from sdk.analysis.spectrum import Peak, peaks, power_spectrum
 
 LEAST = 12.0
 """dB; a peak of the input that stands out less is no screen's."""
+SPREAD = 18.0
+"""dB; beside a clear screen, what stands out so much less than it are rows of text and the like."""
 MOST_PEAKS = 6
 PERIODS = (1.5, 16.0)
 """px; where screens that a network restores have their peaks."""
 LEVELS = 3
 """The picture is halved so often before amplitudes are smoothed: their detail is about 2^LEVELS px."""
-LIMIT = 2 / 255
+LIMIT = 3 / 255
 """Amplitude that a residue may have; what is well above it is taken for picture."""
+
+BUSY = 45 / 255
+"""Deviation of the detail around a place, above which it holds lettering or hard edges: their ringing would be worse than a residue."""
 
 
 def screen_frequencies(grey: np.ndarray) -> list[Peak]:
     """The strongest screen peaks of a picture (HxW, 0..255), at least three bins apart."""
     spectrum = power_spectrum(grey)
+    found = [] if spectrum is None else peaks(spectrum, 4 * MOST_PEAKS, PERIODS)
+    least = max([LEAST, *(peak.prominence - SPREAD for peak in found[:1])])
     chosen: list[Peak] = []
-    for peak in [] if spectrum is None else peaks(spectrum, 4 * MOST_PEAKS, PERIODS):
+    for peak in found:
         far = all(max(abs(peak.row - other.row), abs(peak.column - other.column)) >= 3 for other in chosen)
-        if peak.prominence >= LEAST and far and len(chosen) < MOST_PEAKS:
+        if peak.prominence >= least and far and len(chosen) < MOST_PEAKS:
             chosen.append(peak)
     return chosen
 
@@ -43,13 +50,14 @@ def remove_residue(picture: np.ndarray, found: Sequence[Peak]) -> np.ndarray:
     cleaned = picture.copy()
     for plane in [cleaned] if picture.ndim == 2 else [cleaned[..., c] for c in range(3)]:
         detail = plane - cv2.GaussianBlur(plane, (0, 0), 3)
+        quiet = 1 / (1 + (_smooth(detail * detail) / BUSY**2) ** 3)
         for peak in found:
-            plane -= _wave(detail, *peak.frequency)
+            plane -= _wave(detail, quiet, *peak.frequency)
     return cleaned
 
 
-def _wave(detail: np.ndarray, down: float, across: float) -> np.ndarray:
-    """The part of a picture near one frequency (cycles/px), where its amplitude is a residue's."""
+def _wave(detail: np.ndarray, quiet: np.ndarray, down: float, across: float) -> np.ndarray:
+    """The part of a picture near one frequency (cycles/px), where its amplitude is a residue's and the picture is quiet."""
     height, width = detail.shape
     y, x = (np.exp(2j * np.pi * f * np.arange(n)).astype(np.complex64) for f, n in ((down, height), (across, width)))
     carrier = y[:, None] * x
@@ -57,7 +65,7 @@ def _wave(detail: np.ndarray, down: float, across: float) -> np.ndarray:
     real, imaginary = _smooth(detail * cosine), -_smooth(detail * sine)
     amplitude = 2 * np.hypot(real, imaginary)
     usual = min(3 * float(np.percentile(amplitude, 90)), LIMIT) + 1e-6
-    share = 2 / (1 + (amplitude / usual) ** 4)
+    share = 2 * quiet / (1 + (amplitude / usual) ** 4)
     return _enlarge(real * share, detail.shape) * cosine - _enlarge(imaginary * share, detail.shape) * sine
 
 

@@ -1,0 +1,48 @@
+"""The whole page, and how it is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+from gradio.themes import Soft
+
+from demo import about, batch, benchmark, halftone, restore
+from demo.workspace import KEPT_SECONDS, UPLOAD_LIMIT, end_session
+
+TITLE = "Inverse halftoner"
+INTRODUCTION = """# Inverse halftoner
+Turns dots back into photographs: drop a scan of a newspaper, magazine or book, or a 1-bit dithered picture, and see its dots dissolve.
+"""
+TABS = {"Restore": restore.tab, "Halftone": halftone.tab, "Batch": batch.tab, "Benchmark": benchmark.tab, "About": about.tab}
+HERE = Path(__file__).parent
+
+
+def build() -> gr.Blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as app:
+        gr.Markdown(INTRODUCTION)
+        for name, tab in TABS.items():
+            with gr.Tab(name):
+                tab()
+        app.unload(end_session)
+    return app.queue(max_size=64)
+
+
+def serve(host: str, port: int) -> gr.Blocks:
+    """Start the server and return. No folder of this machine is served but the private one of uploads and results."""
+    app = build()
+    app.launch(
+        server_name=host,
+        server_port=port,
+        prevent_thread_lock=True,
+        share=False,
+        quiet=True,
+        ssr_mode=False,
+        max_file_size=UPLOAD_LIMIT,
+        run_history=False,
+        footer_links=["api"],
+        theme=Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),  # local fonts: the page calls nobody
+        css_paths=HERE / "page.css",
+        head_paths=HERE / "page.html",
+    )
+    return app

@@ -1,0 +1,133 @@
+"""The tab "Batch": many files or a zip in, a zip back; a bad file is reported and the others are done."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import gradio as gr
+
+from demo import models
+from demo.restore import download_button
+from demo.workspace import MOST_UNPACKED_BYTES, errors_shown, given, new_folder, public_text
+from sdk.files import READ_SUFFIXES, restored_suffix
+
+
+def batch(
+    sources: list[str] | None,
+    model: str = "auto",
+    request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
+    progress: gr.Progress = gr.Progress(),
+) -> tuple[str, str]:
+    """Restore many files, or the pictures of zip files, their tree kept; bad ones are reported and the others done.
+
+    Returns a report as Markdown and a zip of the restored files.
+    """
+    if not sources:
+        raise gr.Error("There are no files yet: drop pictures or a zip file into the field.", print_exception=False)
+    folder = new_folder(request)
+    pictures, failed = _pictures([Path(source) for source in sources], folder / "unpacked")
+    if not pictures and not failed:
+        raise gr.Error(f"No pictures found. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.", print_exception=False)
+    done: list[tuple[str, str]] = []
+    archive = folder / "restored.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:  # pictures are compressed already
+        for i, (place, path) in enumerate(pictures):
+            progress((i, len(pictures)), desc=place.name, unit="files")
+            try:
+                done.append((str(place), _restore_into(target, place, path, model, folder)))
+            except gr.Error as error:
+                failed.append((str(place), error.message))
+    shutil.rmtree(folder / "unpacked", ignore_errors=True)
+    return _report(done, failed), str(archive)
+
+
+def _report(done: list[tuple[str, str]], failed: list[tuple[str, str]]) -> str:
+    """What failed comes first."""
+    total = len(done) + len(failed)
+    heading = f"{len(done)} of {total} files restored" + (f", {len(failed)} failed." if failed else ".")
+    rows = [(name, f"**failed:** {text}") for name, text in failed] + done
+    cells = [" | ".join(text.replace("|", "\\|").replace("\n", " ") for text in row) for row in rows]
+    return "\n".join([heading, "", "| file | result |", "|---|---|", *(f"| {row} |" for row in cells)])
+
+
+def _restore_into(target: zipfile.ZipFile, place: PurePosixPath, path: Path, model: str, folder: Path) -> str:
+    """One file; what it becomes in the zip has its place and, where its format holds restored tone, its name."""
+    name = _free_name(place.with_suffix(restored_suffix(path)), set(target.namelist()))
+    restored = folder / f"restored{restored_suffix(path)}"
+    with errors_shown():
+        done = models.restore_file(given(str(path)), restored, model)
+    target.write(restored, name)
+    restored.unlink()
+    return "; ".join([str(done), *done.warnings])
+
+
+def _free_name(place: PurePosixPath, taken: set[str]) -> str:
+    """``place``, or with a number where another file has it already."""
+    name, number = str(place), 2
+    while name in taken:
+        name, number = str(place.with_stem(f"{place.stem}-{number}")), number + 1
+    return name
+
+
+def _pictures(sources: Sequence[Path], folder: Path) -> tuple[list[tuple[PurePosixPath, Path]], list[tuple[str, str]]]:
+    """(place in the result, file) of each file given and of each picture in the zips among them; (name, message) of bad zips."""
+    found, failed = [], []
+    for i, source in enumerate(sources):
+        if source.suffix.lower() != ".zip":
+            found.append((PurePosixPath(source.name), source))
+            continue
+        try:
+            found += list(_unpack(source, folder / str(i)))
+        except gr.Error as error:
+            failed.append((source.name, error.message))
+    return found, failed
+
+
+def _unpack(source: Path, folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    """The pictures of a zip under names of our own making: those in the zip are not trusted with a place on this disk."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            entries = [entry for entry in archive.infolist() if _is_picture(entry)]
+            if sum(entry.file_size for entry in entries) > MOST_UNPACKED_BYTES:
+                raise gr.Error(
+                    f"{source.name} unpacks to more than {MOST_UNPACKED_BYTES >> 20} MiB; split it.",
+                    print_exception=False,
+                )
+            for i, entry in enumerate(entries):
+                place = PurePosixPath(*(part for part in PurePosixPath(entry.filename.replace("\\", "/")).parts if part not in ("/", "..")))
+                path = folder / str(i) / place.name
+                path.parent.mkdir(parents=True)
+                with archive.open(entry) as packed, path.open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+                yield place, path
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:  # damaged, unknown compression, encrypted
+        text = public_text(str(error))
+        raise gr.Error(f"{source.name} cannot be unpacked ({text}); pack it again.", print_exception=False) from error
+
+
+def _is_picture(entry: zipfile.ZipInfo) -> bool:
+    """Not folders, nor the files that macOS hides in its zips."""
+    place = PurePosixPath(entry.filename)
+    return not entry.is_dir() and place.suffix.lower() in READ_SUFFIXES and "__MACOSX" not in place.parts
+
+
+def tab() -> None:
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            sources = gr.File(
+                label="Pictures, or a zip",
+                file_count="multiple",
+                file_types=[".zip", *sorted(READ_SUFFIXES)],
+                height=170,
+                elem_id="batch-sources",
+            )
+            model = models.model_menu()
+            button = gr.Button("Restore all", variant="primary")
+        with gr.Column(scale=3, min_width=320):
+            gr.Markdown("Drop several files or a zip; you get a zip back. Bad files are reported, the others are done.")
+            report = gr.Markdown(label="Report", elem_id="batch-report", min_height=120)
+            download = download_button("Download all as a zip", "download-zip")
+    button.click(batch, [sources, model], [report, download], api_name="batch", show_progress_on=report, **models.ONE_SLOT)

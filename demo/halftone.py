@@ -1,0 +1,137 @@
+"""The tab "Halftone": a photograph through any method of the table, and back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+import sdk
+from demo import models
+from demo.pictures import first_page, previews, psnr, ssim
+from demo.restore import download_button, picture_field, slider, take_sample
+from demo.workspace import errors_shown, given, new_folder, public_text
+from sdk.files import halftone_suffix, restored_suffix
+from sdk.halftoning import METHODS
+from sdk.halftoning.palettes import PALETTES
+from sdk.halftoning.thresholds import DOTS
+
+CHOICES = {"dot": DOTS, "palette": PALETTES}
+FIRST = "floyd-steinberg"
+PARAMETERS = {name: default for method in METHODS.values() for name, default in method.parameters.items()}
+
+
+def halftone(
+    source: str | None,
+    method: str = FIRST,
+    grey: bool = False,
+    model: str = "auto",
+    request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
+    **parameters: Any,
+) -> tuple[tuple[str, str], str, str, str]:
+    """Halftone a photograph by any method, restore it, and measure both against the original.
+
+    Parameters the method does not take are ignored; those left empty have the method's defaults.
+    Returns PNG previews (halftone, restored), a report as Markdown, the halftone's file and the restored one.
+    """
+    path = given(source)
+    folder = new_folder(request)
+    dots = folder / f"{path.stem}_{method}{halftone_suffix(path)}"
+    restored = folder / f"{dots.stem}_restored{restored_suffix(dots)}"
+    taken = {name: parameters[name] for name in METHODS[method].parameters if parameters.get(name) is not None}
+    with errors_shown():
+        sdk.Halftoner(method, grey=grey, **taken).run_file(path, dots)
+        done = models.restore_file(dots, restored, model)
+        pictures = previews(dots, restored, folder)
+        report = _report(path, dots, restored, grey, done)
+    return pictures, report, str(dots), str(restored)
+
+
+def _with_table_parameters(function: Callable[..., Any]) -> None:
+    """Name the table's parameters in its signature, where Gradio looks for what a client may leave out."""
+    signature = inspect.signature(function)
+    fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in PARAMETERS]
+    function.__signature__ = signature.replace(parameters=[*fixed, *own])  # type: ignore[attr-defined]
+
+
+_with_table_parameters(halftone)
+
+
+def _report(original: Path, dots: Path, restored: Path, grey: bool, done: models.Restoration) -> str:
+    """A table of PSNR and SSIM; with ``grey``, the original is turned to grey as the halftoner does."""
+    photo = first_page(original)
+    if grey and photo.ndim == 3:
+        photo = photo @ [0.299, 0.587, 0.114]
+    rows = ["| against the original | PSNR | SSIM |", "|---|---|---|"]
+    for name, path in (("the halftone", dots), ("restored", restored)):
+        picture = first_page(path)
+        if picture.ndim > photo.ndim:  # the palette method makes colour of grey
+            picture = picture.mean(axis=-1)
+        rows.append(f"| {name} | {psnr(picture, photo):.2f} dB | {ssim(picture, photo):.3f} |")
+    notes = [f"**Note:** {public_text(text)}" for text in done.warnings]
+    return "\n\n".join(["\n".join(rows), f"**Restored:** {done}.", *notes])
+
+
+def _take_example(request: gr.Request) -> str:
+    return take_sample("kodim23_grey.png", request)
+
+
+def _parameter_field(name: str, default: Any) -> Block:
+    visible = name in METHODS[FIRST].parameters
+    label = name.replace("lpi", "lines per inch (lpi)").replace("dpi", "resolution (dpi)")
+    if isinstance(default, bool):
+        return gr.Checkbox(default, label=label, visible=visible)
+    if isinstance(default, str):
+        return gr.Dropdown(list(CHOICES[name]), value=None, label=label, visible=visible)
+    return gr.Number(None, label=label, visible=visible, precision=0 if isinstance(default, int) else None, min_width=120)
+
+
+def _show_parameters(method: str) -> list[Any]:
+    """Only the method's own parameters, with its own defaults; and what it is."""
+    own = METHODS[method].parameters
+    fields = [
+        gr.update(visible=name in own, value=own.get(name, PARAMETERS[name] if PARAMETERS[name] is True else None)) for name in PARAMETERS
+    ]
+    return [_summary(method), *fields]
+
+
+def _summary(method: str) -> str:
+    return f"*{METHODS[method].family}: {METHODS[method].summary}*"
+
+
+def tab() -> None:
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            source = picture_field("A photograph", "halftone-source")
+            example = gr.Button("Take the example: Kodak picture 23", size="sm")
+            method = gr.Dropdown(list(METHODS), value=FIRST, label="Halftoning method")
+            summary = gr.Markdown(_summary(FIRST))
+            with gr.Row():
+                fields: dict[str, Block] = {name: _parameter_field(name, default) for name, default in PARAMETERS.items()}
+            grey = gr.Checkbox(False, label="turn to grey first")
+            model = models.model_menu()
+            button = gr.Button("Halftone and restore", variant="primary", elem_id="halftone")
+        with gr.Column(scale=3, min_width=320):
+            before_after = slider("Halftone and restored", "halftone-restored")
+            report = gr.Markdown(
+                "Drop a photograph and press the button: its halftone and what can be had back of it appear here.", label="Report"
+            )
+            with gr.Row():
+                dots = download_button("Download the halftone", "download-halftone")
+                restored = download_button("Download the restored file", "download-restored")
+    method.change(_show_parameters, method, [summary, *fields.values()], api_visibility="private", show_progress="hidden")
+    example.click(_take_example, None, source, api_visibility="private", show_progress="hidden")
+    button.click(
+        halftone,
+        [source, method, grey, model],
+        [before_after, report, dots, restored],
+        inputs_kwargs=fields,
+        api_name="halftone",
+        show_progress_on=before_after,
+        **models.ONE_SLOT,
+    )

@@ -1,0 +1,78 @@
+"""The restorers of this server, loaded when first asked for; all work goes through one slot, picture after picture."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import sdk
+
+ONE_SLOT: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 1}
+"""Options of every event that computes: they share one place in the queue's front."""
+
+SCALES = (1.0, 0.75, 0.5, 0.25)
+
+
+def model_menu() -> gr.Dropdown:
+    choices = [("auto: look at the picture first", "auto"), *((name, name) for name in sdk.releases())]
+    info = "fast: clean 1-bit dithers. scan: scans of print. auto takes the right one."
+    return gr.Dropdown(choices, value="auto", label="Model", info=info)
+
+
+@lru_cache(maxsize=8)
+def restorer(model: str, scale: float = 1.0) -> sdk.InverseHalftoner:
+    return sdk.InverseHalftoner(model, scale=scale)
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What one file's restoration tells."""
+
+    models: list[str]
+    """Used for its pages; none where "auto" found no halftone."""
+    seconds: float
+    warnings: list[str]
+    backend: str
+
+    def __str__(self) -> str:
+        if not self.models:
+            return f"left unchanged, {self.seconds:.2f} s"
+        return f"model `{'`, `'.join(self.models)}`, {self.seconds:.2f} s on {self.backend}"
+
+
+def restore_file(
+    source: Path, target: Path, model: str, scale: float = 1.0, on_page: Callable[[int, int], None] | None = None
+) -> Restoration:
+    """``InverseHalftoner.run_file``, with what it found on the way; raises the SDK's errors."""
+    chosen = restorer(model, float(scale))
+    models: list[str] = []
+
+    def note(done: int, total: int) -> None:
+        name = model if chosen.choice is None else chosen.choice.model
+        if name and name not in models:
+            models.append(name)
+        if on_page:
+            on_page(done, total)
+
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:  # changes the whole process, but one picture is done at a time
+        for kind in (sdk.NoHalftoneWarning, sdk.NotTwoLevelsWarning):
+            warnings.simplefilter("always", kind)
+        chosen.run_file(source, target, on_page=note)
+    seconds = time.perf_counter() - started
+    texts = {str(warning.message) for warning in caught if issubclass(warning.category, (sdk.NoHalftoneWarning, sdk.NotTwoLevelsWarning))}
+    return Restoration(models, seconds, sorted(texts), backend(chosen))
+
+
+def backend(chosen: sdk.InverseHalftoner) -> str:
+    """What runs it, in words."""
+    facts = chosen.describe()
+    facts = facts["loaded"][0] if "loaded" in facts else facts
+    return f"{facts['backend']} ({facts['device']}, {facts['precision']})"
