@@ -49,6 +49,18 @@ def test_beats_the_best_tuned_filter_measured_anew(restorer: sdk.InverseHalftone
     assert restored_scores(restorer, data / "test" / "kodak24", title)[0] >= baseline + gain
 
 
+@pytest.mark.slow
+def test_bf16_on_openvino_loses_at_most_005_db(restorer: sdk.InverseHalftoner, data: Path) -> None:
+    try:
+        bf16 = sdk.InverseHalftoner("fast", device="cpu", backend="openvino", precision="bf16")
+    except (sdk.errors.DeviceError, sdk.errors.MissingDependencyError) as error:
+        pytest.skip(str(error))
+    folder = data / "test" / "kodak24"
+    fp32_psnr, bf16_psnr = (restored_scores(each, folder, "floyd-steinberg")[0] for each in (restorer, bf16))
+    print(f"Kodak24, Floyd-Steinberg: fp32 {fp32_psnr:.3f} dB, bf16 {bf16_psnr:.3f} dB")
+    assert bf16_psnr >= fp32_psnr - 0.05
+
+
 def test_the_published_table_is_of_the_released_model(restorer: sdk.InverseHalftoner) -> None:
     ours = {f"{r['set']}/{r['dither']}/psnr": r["psnr"] for r in table_rows("fast")}
     assert ours == {key: value for key, value in restorer.metadata.metrics.items() if key.endswith("/psnr")}

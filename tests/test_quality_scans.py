@@ -68,6 +68,20 @@ def test_better_than_every_tuned_filter_on_simulated_prints(set_name: str, colou
         assert ours["lpips"] < row["lpips"]
 
 
+MISSED = "the released model was trained for 105 minutes on two shared CPU cores, from a model for 1-bit halftones; it needs more"
+
+
+@pytest.mark.xfail(strict=True, reason=MISSED)
+@pytest.mark.parametrize("colour", ["grey", "colour"])
+@pytest.mark.parametrize("set_name", ["kodak24", "cbsd68"])
+def test_target_on_simulated_prints(set_name: str, colour: str) -> None:
+    """3 dB above the best tuned filter, at 0.6 of its LPIPS. Strict: it fails as soon as that is reached."""
+    rows = {row["restorer"]: row for row in RESULT["rows"] if (row["set"], row["dither"]) == (set_name, f"{colour} print")}
+    ours = rows.pop("scan")
+    assert ours["psnr"] >= 3 + max(row["psnr"] for row in rows.values())
+    assert ours["lpips"] <= 0.6 * min(row["lpips"] for row in rows.values())
+
+
 @pytest.mark.slow
 def test_costs_at_most_twice_what_fast_costs(scan: sdk.InverseHalftoner, photo: np.ndarray) -> None:
     grey = np.tile(photo, (2, 2))[:1024, :1024]
