@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sdk.files import read
+from sdk.images import from_unit
 from training.config import load_recipe
 from training.lettering import Lettering
 from training.printing import oversampling_for, print_photo
@@ -89,7 +90,7 @@ def printed_page() -> np.ndarray:
     sheet[top : top + height, left : left + width] = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)[..., None]
     rng = np.random.default_rng(85)
     printed = print_photo(sheet, config, DPI / LPI, rng, lettering=typeset(oversampling_for(DPI / LPI)))
-    return np.rint(scan_print(printed, optics, rng) * 255).astype(np.uint8)
+    return from_unit(scan_print(printed, optics, rng), np.uint8)
 
 
 if __name__ == "__main__":

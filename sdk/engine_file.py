@@ -14,12 +14,10 @@ The SHA-256 tells damage, not origin: **load engines from people you trust only.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import secrets
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +26,7 @@ from typing import Any, TypeAlias
 from sdk.catalog import releases
 from sdk.errors import EngineMismatchError, ModelError
 from sdk.metadata import ModelMetadata
+from sdk.whole_files import write_whole
 
 MAGIC = b"\x89IHE\r\n\x1a\n"
 FORMAT_VERSION = 1
@@ -158,19 +157,13 @@ def write_engine(path: str | os.PathLike, engine: Engine) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside ``path`` and rename; ``ModelError`` where the folder does not take it."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    """``write_whole``, with a ``ModelError`` where the folder does not take it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise ModelError(
             f"{path} cannot be written: {error.strerror or error}. Check the folder, its permissions and the space."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 _ADVICE = "Copy it again, or build it anew: inverse-halftoner build MODEL -o FILE.engine"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image, ImageOps, ImageSequence
 from sdk.deep_colour import ORIENTATION, encode_png, encode_tiff, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
 from sdk.images import Picture, check_size, grey_if_all_grey, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.whole_files import write_whole
 
 X_RESOLUTION = 282  # the TIFF tag
 
@@ -151,19 +151,10 @@ def write(path: str | os.PathLike, file: ImageFile, overwrite: bool = False) -> 
     check_target(path, overwrite)
     data = encode(file, format_for(path))
     target = Path(path)
-    partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, target)
-    except BaseException as error:  # an interrupt, too, leaves no partial file
-        if partial.parent.is_dir():
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ImageWriteError(
-                f"{target} cannot be written: {error.strerror or error}. Check the folder and its permissions."
-            ) from error
-        raise
+        write_whole(target, data)
+    except OSError as error:
+        raise ImageWriteError(f"{target} cannot be written: {error.strerror or error}. Check the folder and its permissions.") from error
 
 
 def encode(file: ImageFile, format: str) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sdk.images import from_unit
 from training.config import Recipe, load_recipe
 from training.data import Pairs
 from training.errors import said_plainly
@@ -23,7 +24,7 @@ def contact_sheet(recipe: Recipe, data: Path, rows: int = 8, columns: int = 4, c
     drawn = recipe.data
     families, planes = (*drawn.mix, *drawn.prints), recipe.model.get("planes", 1)
     pairs = Pairs(data / "train", families, crop, rows * columns, 1, drawn.seed, planes, drawn.margin)
-    inputs, targets = (np.rint(batch.permute(0, 2, 3, 1).squeeze(-1).numpy().clip(0, 1) * 255).astype(np.uint8) for batch in pairs[0])
+    inputs, targets = (from_unit(batch.permute(0, 2, 3, 1).squeeze(-1).numpy(), np.uint8) for batch in pairs[0])
     cells = [_framed(np.concatenate([before, after], axis=1)) for before, after in zip(inputs, targets)]
     return np.concatenate([np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)], axis=0)
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 import sdk
+from sdk.images import from_unit
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
@@ -61,11 +62,10 @@ def simulator(colour: str) -> PrintScan:
 def simulated_prints(folder: Path, colour: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
     """(scan, true tone, period): uint8 HxW (grey) or HxWx3, and px."""
     simulate = simulator(colour)
-    as_bytes = lambda image: np.rint(image * 255).clip(0, 255).astype(np.uint8)  # noqa: E731
     for i, path in enumerate(photo_paths(folder)[:limit]):
         scan, tone, printed, enlarged = simulate.pair(read_rgb(path), np.random.default_rng((2018, i)))
         planes = 0 if colour == "grey" else slice(None)
-        yield as_bytes(scan)[..., planes].copy(), as_bytes(tone)[..., planes].copy(), printed.period * enlarged
+        yield from_unit(scan, np.uint8)[..., planes].copy(), from_unit(tone, np.uint8)[..., planes].copy(), printed.period * enlarged
 
 
 def gaussian(scan: np.ndarray, period: float, spread: float) -> np.ndarray:

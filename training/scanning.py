@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sdk.images import from_unit
 from training.printing import Print, PrintConfig, Range, enlarge, print_photo, shrink, smooth_noise
 
 
@@ -121,7 +122,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 def _maybe_jpeg(scan: np.ndarray, config: ScanConfig, rng: np.random.Generator) -> np.ndarray:
     if rng.random() >= config.jpeg:
         return scan
-    bgr = np.rint(np.clip(scan[..., ::-1], 0, 1) * 255).astype(np.uint8)
+    bgr = np.ascontiguousarray(from_unit(scan[..., ::-1], np.uint8))
     coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(*config.jpeg_quality))])[1]
     decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
     return decoded[..., ::-1].astype(np.float32) / 255

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
+from sdk.images import from_unit
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
@@ -160,12 +161,8 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
     }
     if recipe.data.prints:
         pairs = [recipe.data.prints[0](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)]
-        examples["prints"] = [(as_tensor(scan[None]), as_uint8(tone)) for scan, tone in pairs]
+        examples["prints"] = [(as_tensor(scan[None]), from_unit(tone, np.uint8)) for scan, tone in pairs]
     return examples
-
-
-def as_uint8(values: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 @torch.no_grad()
@@ -175,7 +172,7 @@ def validate(model: nn.Module, examples: Examples, device: torch.device) -> dict
     def restore(halftones: Tensor) -> np.ndarray:
         with torch.autocast(device.type, torch.bfloat16):
             restored = model(halftones.to(device, memory_format=torch.channels_last))
-        return as_uint8(restored.float()[0].permute(1, 2, 0).squeeze(-1).cpu().numpy())
+        return from_unit(restored.float()[0].permute(1, 2, 0).squeeze(-1).cpu().numpy(), np.uint8)
 
     return {method: float(np.mean([psnr(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
 

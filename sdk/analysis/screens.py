@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from sdk.analysis.spectrum import BLOCK, background, block_powers
+from sdk.analysis.spectrum import BLOCK, background, block_powers, vertex_offset
 
 FINEST, COARSEST, COARSEST_LINES = 1.42, 45.0, 18.0
 """Periods looked for, px. A fine screen at 45 degrees is below the limit of the pixel grid along the axes, yet visible."""
@@ -178,9 +178,7 @@ def _vertex(level: np.ndarray, row: int, column: int) -> tuple[float, float]:
     def offset(line: np.ndarray) -> float:
         if line.size < 3:
             return 0.0  # at the border of the spectrum
-        before, here, after = (float(value) for value in line)
-        curve = before - 2 * here + after
-        return 0.0 if curve >= 0 else float(np.clip(0.5 * (before - after) / curve, -0.5, 0.5))
+        return vertex_offset(*(float(value) for value in line))
 
     down = row + offset(level[max(0, row - 1) : row + 2, column])
     across = column + offset(level[row, max(0, column - 1) : column + 2])

@@ -113,16 +113,17 @@ def peaks(spectrum: np.ndarray, count: int = 2, periods: tuple[float, float] = P
 def _refine(spectrum: np.ndarray, row: int, column: int, prominence: float) -> Peak:
     """Parabola through the logarithms of three neighbours along each axis."""
     block, width = spectrum.shape
-
-    def offset(before: float, here: float, after: float) -> float:
-        curve = before - 2 * here + after
-        return 0.0 if curve >= 0 else float(np.clip(0.5 * (before - after) / curve, -0.5, 0.5))
-
     here = spectrum[row, column]
-    down = offset(spectrum[row - 1, column], here, spectrum[(row + 1) % block, column])
+    down = vertex_offset(spectrum[row - 1, column], here, spectrum[(row + 1) % block, column])
     beside = spectrum[row, column - 1] if column else spectrum[-row, 1]
     beyond = spectrum[row, column + 1] if column + 1 < width else spectrum[-row, column - 1]
-    return Peak(row + down, column + offset(beside, here, beyond), prominence, block)
+    return Peak(row + down, column + vertex_offset(beside, here, beyond), prominence, block)
+
+
+def vertex_offset(before: float, here: float, after: float) -> float:
+    """Where the parabola through three neighbours has its top, -0.5..0.5 from the middle one; 0 where it has none."""
+    curve = before - 2 * here + after
+    return 0.0 if curve >= 0 else float(np.clip(0.5 * (before - after) / curve, -0.5, 0.5))
 
 
 def level_at(spectrum: np.ndarray, peak: Peak) -> float:
