@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sdk.catalog import tomllib
 from sdk.errors import nearest
-from training.degradations import HalftoneFamily
+from training.degradations import BitDepth, Degradation, HalftoneFamily
 from training.errors import TrainingError
 from training.scanning import PrintScan
 
@@ -29,6 +29,8 @@ class DataConfig:
     """Clean halftoning methods that a crop is drawn through."""
     prints: tuple[PrintScan, ...] = ()
     """Prints and scans that a crop is drawn through, beside them."""
+    bit_depths: tuple[BitDepth, ...] = ()
+    """Cuts to a few bits, for networks that are told how many; not beside the others."""
     crop: int = 96
     """Side of a training crop, px."""
     margin: int = 32
@@ -37,8 +39,15 @@ class DataConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.mix and not self.prints:
-            raise RecipeError("The recipe's [data] names nothing to train on; give it a [[data.mix]] or a [[data.prints]] table.")
+        if not self.families:
+            raise RecipeError(
+                "The recipe's [data] names nothing to train on; give it a [[data.mix]], [[data.prints]] or [[data.bit_depths]] table."
+            )
+
+    @property
+    def families(self) -> tuple[Degradation, ...]:
+        """All that a crop may be drawn through."""
+        return (*self.mix, *self.prints, *self.bit_depths)
 
 
 @dataclass(frozen=True)
@@ -55,12 +64,20 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
+class LossConfig:
+    weights: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    """Terms of ``training.losses.Loss``."""
+    layer: str = "conv4_3"
+    """Where in VGG the term ``perceptual`` looks."""
+
+
+@dataclass(frozen=True)
 class ValidationConfig:
     every: int = 500
     """Steps between two looks at val."""
     pictures: int = 16
     methods: tuple[str, ...] = ("floyd-steinberg",)
-    """Clean halftones to look at; a recipe with prints is looked at on the first of those, too."""
+    """Clean halftones to look at; a recipe with prints or bit depths is looked at on the first of those, too."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +91,7 @@ class Recipe:
     """Default length; ``--steps`` or ``--minutes`` override it."""
     model: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the architecture."""
-    loss: str = "l1"
-    """A key of ``training.losses.LOSSES``."""
+    loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     validation: ValidationConfig = ValidationConfig()
     card: dict[str, Any] = field(default_factory=dict)

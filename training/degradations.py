@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from sdk.halftoning import halftone
+from sdk.images import to_unit
 
 
 class Degradation(Protocol):
-    """A family of ways to degrade a photograph: ``HalftoneFamily`` here, ``PrintScan`` in ``training.scanning``."""
+    """A family of ways to degrade a photograph: ``HalftoneFamily`` and ``BitDepth`` here, ``PrintScan`` in ``training.scanning``."""
 
     @property
     def weight(self) -> float:
@@ -20,7 +22,7 @@ class Degradation(Protocol):
         ...
 
     def __call__(self, photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 HxW or HxWx3 -> (input, target) of the same shape, float32 in [0, 1]."""
+        """uint8 HxW or HxWx3 -> (input, target), float32 in [0, 1], of the same shape but for planes that condition the network."""
         ...
 
 
@@ -34,6 +36,8 @@ class HalftoneFamily:
     """Parameter -> the values it may take; repeat one to make it likelier."""
     between: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Parameter -> (low, high) of a uniform draw."""
+    grey: float = 0.0
+    """Chance that a colour picture loses its colour first."""
 
     def draw(self, rng: np.random.Generator) -> tuple[str, dict]:
         """A method name and its parameters."""
@@ -43,9 +47,35 @@ class HalftoneFamily:
         return name, parameters
 
     def __call__(self, photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The halftone as 0 and 1, and the photograph; colour is halftoned channel by channel."""
+        """The halftone (two levels, or the colours of a palette), and the photograph; colour is halftoned channel by channel."""
         name, parameters = self.draw(rng)
-        return halftone(photo, name, **parameters).astype(np.float32), photo.astype(np.float32) / 255
+        photo = without_colour(photo, self.grey, rng)
+        return to_unit(halftone(photo, name, **parameters)), to_unit(photo)
+
+
+@dataclass(frozen=True)
+class BitDepth:
+    """Colour pictures cut to a few bits by floor (Hou & Qiu 2017, eq. 2); the network is told how many, in a fourth plane of bits / 8."""
+
+    weight: float
+    bits: tuple[int, ...]
+    """One of them is drawn; repeat one to make it likelier."""
+    grey: float
+    """Chance that the picture loses its colour first."""
+
+    def __call__(self, photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 HxWx3 -> (HxWx4, HxWx3)."""
+        bits = self.bits[rng.integers(len(self.bits))]
+        photo = without_colour(photo, self.grey, rng)
+        cut = to_unit(halftone(photo, "bit-depth", bits=bits))
+        return np.dstack([cut, np.full(photo.shape[:2], bits / 8, np.float32)]), to_unit(photo)
+
+
+def without_colour(photo: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:
+    """The photograph, or its grey in three equal planes."""
+    if photo.ndim == 2 or rng.random() >= chance:
+        return photo
+    return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def degrade(photo: np.ndarray, families: Sequence[Degradation], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,16 @@
-"""Losses on (N, C, H, W) pictures in [0, 1]."""
+"""Losses on (N, C, H, W) pictures in [0, 1]: a recipe's weighted sum of the terms here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdk.errors import OptionError, nearest
+from training.perceptual import VggFeatures
 
 
 def rmse(restored: Tensor, photo: Tensor) -> Tensor:
@@ -16,12 +18,40 @@ def rmse(restored: Tensor, photo: Tensor) -> Tensor:
     return torch.sqrt(F.mse_loss(restored, photo, reduction="none").mean(dim=(1, 2, 3)) + 1e-8).mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "rmse": rmse}
-"""What a recipe's ``loss`` may name."""
+TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "rmse": rmse}
+"""What a recipe's ``[loss]`` may weigh, beside ``content`` and ``perceptual``."""
 
 
-def loss_named(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function, or an ``OptionError`` that names the nearest."""
-    if name not in LOSSES:
-        raise OptionError(f"Loss {name!r} is unknown.{nearest(name, LOSSES)}")
-    return LOSSES[name]
+class Loss(nn.Module):
+    """Sum of weighted terms between a network's restoration and the photograph.
+
+    ``content``: mean squared error of the content image of networks that show it (their ``progress`` returns content and
+    restoration; PRL's eq. 1). ``perceptual``: mean squared difference of the VGG features of ``layer``, in the units of
+    ``training.perceptual.CAFFE_UNIT``, read from the file ``vgg``.
+    """
+
+    def __init__(self, weights: dict[str, float], layer: str = "conv4_3", vgg: Path | None = None):
+        super().__init__()
+        for term in weights:
+            known = (*TERMS, "content", "perceptual")
+            if term not in known:
+                raise OptionError(f"Loss {term!r} is unknown.{nearest(term, known)}")
+        self.weights = weights
+        self.features = VggFeatures(vgg or Path("vgg.npz"), layer) if "perceptual" in weights else None
+
+    def forward(self, model: nn.Module, halftones: Tensor, photos: Tensor) -> Tensor:
+        total = torch.zeros((), device=photos.device)
+        if "content" in self.weights:
+            content, restored = model.progress(halftones)  # type: ignore[operator]
+            total = total + self.weights["content"] * F.mse_loss(content.float(), photos)
+        else:
+            restored = model(halftones)
+        restored = restored.float()
+        if self.features is not None:
+            with torch.no_grad():
+                wanted = self.features(photos)
+            total = total + self.weights["perceptual"] * F.mse_loss(self.features(restored), wanted)
+        for term, weight in self.weights.items():
+            if term in TERMS:
+                total = total + weight * TERMS[term](restored, photos)
+        return total

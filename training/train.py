@@ -23,12 +23,12 @@ from tqdm import tqdm
 
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
-from sdk.images import from_unit
+from sdk.images import from_unit, to_unit
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
 from training.errors import said_plainly
-from training.losses import loss_named
+from training.losses import Loss
 from training.metrics import psnr
 from training.models import build
 from training.optim import Muon, split_parameters
@@ -43,6 +43,7 @@ def train(
     start_from: Path | None = None,
     workers: int = 0,
     save_every: float = 180,
+    vgg: Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Train (or go on with) the run in folder ``run``; returns the path of the averaged weights.
@@ -59,7 +60,7 @@ def train(
         print(f"started from {start_from}" + (f"; {len(fresh)} of its tensors are new: {', '.join(fresh[:4])} ..." if fresh else ""))
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
-    loss_of = loss_named(recipe.loss)
+    loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / "vgg16_features_fp16.npz").to(device)
 
     done, spent = 0, 0.0  # steps, seconds
     checkpoint = run / CHECKPOINT
@@ -68,7 +69,7 @@ def train(
         done, spent = progress["steps"], progress["seconds"]
     total = steps or (10**9 if minutes else recipe.steps)
     drawn, planes = recipe.data, recipe.model.get("planes", 1)
-    pairs = Pairs(data / "train", (*drawn.mix, *drawn.prints), drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin)
+    pairs = Pairs(data / "train", drawn.families, drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin)
     loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
     examples = validation_set(data / "val", recipe)
     model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
@@ -82,8 +83,8 @@ def train(
         if elapsed >= 1 or (stop_after is not None and done >= stop_after):
             break
         set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
-        restored = model(halftones.to(device, memory_format=torch.channels_last))
-        loss = loss_of(restored, photos.to(device))
+        with accelerator.autocast():
+            loss = loss_of(model, halftones.to(device, memory_format=torch.channels_last), photos.to(device))
         accelerator.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip_norm)
         for optimiser in optimisers:
@@ -94,7 +95,7 @@ def train(
 
         bar.update()
         if done % 50 == 0:
-            board.add_scalar(f"train/{recipe.loss}", loss.item(), done)
+            board.add_scalar("train/loss", loss.item(), done)
             board.add_scalar("train/gradient_norm", norm.item(), done)
             board.add_scalar("train/learning_rate", optimisers[0].param_groups[0]["lr"], done)
         if done % recipe.validation.every == 0:
@@ -137,9 +138,14 @@ def set_learning_rate(optimisers, warmup_steps: int, step: int, elapsed: float) 
 
 @torch.no_grad()
 def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights; ``decay`` is smaller in the first steps, so that the start is forgotten."""
-    for average, parameter in zip(ema.parameters(), model.parameters()):
-        average.lerp_(parameter, 1 - decay)
+    """Exponential moving average of the weights and of the statistics of batch norms; ``decay`` is smaller in the first steps,
+    so that the start is forgotten."""
+    now = model.state_dict()
+    for name, average in ema.state_dict().items():
+        if average.is_floating_point():
+            average.lerp_(now[name], 1 - decay)
+        else:
+            average.copy_(now[name])
 
 
 Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
@@ -156,12 +162,12 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
         top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
         photos.append(np.ascontiguousarray(photo[top : top + height, left : left + width]))
     examples = {
-        method: [(as_tensor(halftone(photo, method).astype(np.float32)[None]), photo) for photo in photos]
-        for method in recipe.validation.methods
+        method: [(as_tensor(to_unit(halftone(photo, method))[None]), photo) for photo in photos] for method in recipe.validation.methods
     }
-    if recipe.data.prints:
-        pairs = [recipe.data.prints[0](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)]
-        examples["prints"] = [(as_tensor(scan[None]), from_unit(tone, np.uint8)) for scan, tone in pairs]
+    for name, families in (("prints", recipe.data.prints), ("bits", recipe.data.bit_depths)):
+        if families:
+            pairs = [families[0](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)]
+            examples[name] = [(as_tensor(degraded[None]), from_unit(tone, np.uint8)) for degraded, tone in pairs]
     return examples
 
 
@@ -193,10 +199,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="minutes of training in all, instead of steps")
     parser.add_argument("--start-from", type=Path, help="weights.safetensors or a released .onnx to warm-start a new run from")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0, in this one)")
+    parser.add_argument("--vgg", type=Path, help="VGG weights for perceptual losses (default: DIR/vgg16_features_fp16.npz)")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)
     run = options.run or Path("runs") / recipe.name
-    weights = train(recipe, options.data, run, options.steps, options.minutes, options.start_from, options.workers)
+    weights = train(recipe, options.data, run, options.steps, options.minutes, options.start_from, options.workers, vgg=options.vgg)
     print(f"averaged weights: {weights}")
 
 

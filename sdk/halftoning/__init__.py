@@ -71,7 +71,7 @@ def _white_noise(grey: np.ndarray, *, seed: int = 0) -> np.ndarray:
     return _exceeds(grey, thresholds.white_noise(*grey.shape, seed=seed))
 
 
-def _palette(image: np.ndarray, *, colors: int = 256, palette: str = "median-cut", dither: bool = True) -> np.ndarray:
+def _palette(image: np.ndarray, *, colors: int = 256, palette: str = "median-cut", dither: str = "floyd-steinberg") -> np.ndarray:
     rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
     return palettes.reduce_palette(rgb, colors, palette, dither)
 
@@ -92,7 +92,9 @@ METHODS: dict[str, Method] = {
         Method("am-screen", "screen", "print screen of lpi at dpi, any angle, round, diamond or line dots", _am_screen),
         Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993", _blue_noise),
         Method("white-noise", "noise", "random thresholds", _white_noise),
-        Method("palette", "palette", "GIF palette (median-cut, octree or web), error-diffused", _palette, per_plane=False),
+        Method(
+            "palette", "palette", "GIF palette: median-cut, octree or web; dither floyd-steinberg, bayer or none", _palette, per_plane=False
+        ),
         Method(
             "bit-depth",
             "bit depth",

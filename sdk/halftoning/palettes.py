@@ -5,28 +5,37 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from sdk.errors import OptionError
+from sdk.errors import OptionError, nearest
+from sdk.halftoning.thresholds import bayer, tile_over
 
 PALETTES = ("median-cut", "octree", "web")
+PALETTE_DITHERS = ("floyd-steinberg", "bayer", "none")
 
 
-def reduce_palette(rgb: np.ndarray, colors: int = 256, palette: str = "median-cut", dither: bool = True) -> np.ndarray:
-    """uint8 HxWx3 -> uint8 HxWx3 with at most ``colors`` colours, error-diffused as GIF writers do (Pillow's quantiser).
+def reduce_palette(rgb: np.ndarray, colors: int = 256, palette: str = "median-cut", dither: str = "floyd-steinberg") -> np.ndarray:
+    """uint8 HxWx3 -> uint8 HxWx3 with at most ``colors`` colours, as GIF writers do it (Pillow's quantisers).
 
-    ``web`` is the fixed 6x6x6 cube and ignores ``colors``.
+    ``web`` is the fixed 6x6x6 cube and ignores ``colors``. ``dither``: ``floyd-steinberg``; ``bayer``, an 8x8 mask as wide as a
+    cube of so many colours has its levels apart; or ``none``.
     """
     if not 2 <= colors <= 256:
         raise OptionError(f"A palette of {colors} colours was asked for; it must have 2..256.")
     if palette not in PALETTES:
         raise OptionError(f"Palette {palette!r} is unknown; it must be one of {', '.join(PALETTES)}.")
-    diffusion = Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE
-    image = Image.fromarray(rgb)
+    if dither not in PALETTE_DITHERS:
+        raise OptionError(f"Palette dither {dither!r} is unknown.{nearest(dither, PALETTE_DITHERS)}")
+    diffusion = Image.Dither.FLOYDSTEINBERG if dither == "floyd-steinberg" else Image.Dither.NONE
+    image = chosen_from = Image.fromarray(rgb)
+    if dither == "bayer":
+        levels = 6 if palette == "web" else colors ** (1 / 3)
+        offsets = (tile_over(bayer(8), *rgb.shape[:2]) - 0.5) * 255 / max(1, levels - 1)
+        image = Image.fromarray(np.clip(rgb + offsets[..., None], 0, 255).astype(np.uint8))
     if palette == "web":
         reduced = image.convert("P", palette=Image.Palette.WEB, dither=diffusion)
     else:
         method = Image.Quantize.MEDIANCUT if palette == "median-cut" else Image.Quantize.FASTOCTREE
         # Pillow dithers only onto a palette it is given, so the palette is found first and applied second.
-        reduced = image.quantize(palette=image.quantize(colors, method=method), dither=diffusion)
+        reduced = image.quantize(palette=chosen_from.quantize(colors, method=method), dither=diffusion)
     return np.asarray(reduced.convert("RGB"))
 
 

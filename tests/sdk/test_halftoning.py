@@ -15,6 +15,7 @@ from PIL import Image
 from sdk.errors import OptionError, UnsupportedImageError
 from sdk.halftoning import METHODS, halftone, thresholds
 from sdk.halftoning.error_diffusion import KERNELS
+from sdk.halftoning.palettes import PALETTE_DITHERS
 
 BINARY = sorted(METHODS.keys() - {"palette", "bit-depth"})
 GREY_ARRAYS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
@@ -276,8 +277,8 @@ def test_white_noise_depends_on_its_seed_only() -> None:
 
 @pytest.mark.parametrize("palette", ["median-cut", "octree"])
 @pytest.mark.parametrize("colors", [2, 5, 16, 100, 256])
-@pytest.mark.parametrize("dither", [False, True])
-def test_palette_has_at_most_so_many_colours(palette: str, colors: int, dither: bool) -> None:
+@pytest.mark.parametrize("dither", PALETTE_DITHERS)
+def test_palette_has_at_most_so_many_colours(palette: str, colors: int, dither: str) -> None:
     y, x = np.mgrid[:96, :96].astype(np.uint8)
     rgb = np.stack([2 * x, 2 * y, x + y], axis=-1)
     reduced = halftone(rgb, "palette", colors=colors, palette=palette, dither=dither)
@@ -285,8 +286,8 @@ def test_palette_has_at_most_so_many_colours(palette: str, colors: int, dither: 
 
 
 @settings(max_examples=25, deadline=None)
-@given(rgb=arrays(np.uint8, (12, 12, 3)), dither=st.booleans())
-def test_web_palette_is_the_cube(rgb: np.ndarray, dither: bool) -> None:
+@given(rgb=arrays(np.uint8, (12, 12, 3)), dither=st.sampled_from(PALETTE_DITHERS))
+def test_web_palette_is_the_cube(rgb: np.ndarray, dither: str) -> None:
     reduced = halftone(rgb, "palette", palette="web", dither=dither)
     assert set(np.unique(reduced)) <= {0, 51, 102, 153, 204, 255}
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sdk.errors import OptionError
-from training.losses import loss_named, rmse
+from training.errors import TrainingError
+from training.losses import Loss, rmse
+from training.models import build
+from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures
 
 
 def test_rmse_weighs_every_crop_alike() -> None:
@@ -22,7 +29,82 @@ def test_rmse_has_a_gradient_where_nothing_is_wrong() -> None:
     assert torch.isfinite(restored.grad).all()
 
 
+def test_terms_are_weighed_and_added() -> None:
+    restored, photo = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, 1, 4, 4)
+    loss = Loss({"l1": 2.0, "mse": 3.0})(nn.Identity(), restored, photo)
+    assert loss.item() == pytest.approx(2 * 0.5 + 3 * 0.25)
+
+
 def test_an_unknown_loss_names_the_nearest() -> None:
-    assert loss_named("l1")(torch.ones(2), torch.zeros(2)).item() == 1
     with pytest.raises(OptionError, match="'rmse'"):
-        loss_named("rmsee")
+        Loss({"rmsee": 1.0})
+
+
+def test_the_content_image_of_prl_is_weighed_too() -> None:
+    """Equations 1 to 3 of Xia & Wong without the features: MSE(content) + 1.5 L1(restored)."""
+    torch.manual_seed(0)
+    model, halftone, photo = build("prl").eval(), torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        content, restored = model.progress(halftone)  # type: ignore[operator]
+        wanted = ((content - photo) ** 2).mean() + 1.5 * (restored - photo).abs().mean()
+        assert Loss({"content": 1.0, "l1": 1.5})(model, halftone, photo).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+# ---- VGG features
+
+STAGES = (4, 6, 8, 8, 8)
+"""Channels of a small stand-in for VGG."""
+
+
+def vgg_file(path: Path, convolutions: int) -> Path:
+    rng = np.random.default_rng(0)
+    weights, inputs, index = {}, 3, 0
+    for stage, count in enumerate(DEPTHS[convolutions]):
+        for _ in range(count):
+            weights[f"features.{index}.weight"] = rng.normal(0, 0.3, (STAGES[stage], inputs, 3, 3)).astype(np.float16)
+            weights[f"features.{index}.bias"] = rng.normal(0, 0.1, STAGES[stage]).astype(np.float16)
+            inputs, index = STAGES[stage], index + 2
+        index += 1  # the pooling
+    np.savez(path, **weights)
+    return path
+
+
+@pytest.mark.parametrize("convolutions", DEPTHS)
+def test_vgg16_and_vgg19_are_told_apart_by_their_number_of_convolutions(tmp_path: Path, convolutions: int) -> None:
+    features = VggFeatures(vgg_file(tmp_path / "vgg.npz", convolutions), "conv3_1")
+    assert features(torch.rand(2, 1, 32, 24)).shape == (2, 8, 8, 6)
+    last = f"conv4_{DEPTHS[convolutions][3]}"
+    assert VggFeatures(tmp_path / "vgg.npz", last).names[-1] == last
+
+
+def test_the_first_layer_is_a_convolution_of_the_normalised_picture(tmp_path: Path) -> None:
+    path = vgg_file(tmp_path / "vgg.npz", 10)
+    with np.load(path) as stored:
+        kernel, bias = (torch.from_numpy(stored[f"features.0.{key}"].astype(np.float32)) for key in ("weight", "bias"))
+    picture = torch.rand(1, 3, 8, 8)
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    normal = (picture - mean[:, None, None]) / deviation[:, None, None]
+    wanted = CAFFE_UNIT * torch.relu(torch.conv2d(normal, kernel, bias, padding=1))
+    torch.testing.assert_close(VggFeatures(path, "conv1_1")(picture), wanted)
+
+
+def test_the_perceptual_term_is_the_squared_distance_of_features(tmp_path: Path) -> None:
+    path = vgg_file(tmp_path / "vgg.npz", 10)
+    restored, photo = torch.rand(1, 1, 16, 16, requires_grad=True), torch.rand(1, 1, 16, 16)
+    features = VggFeatures(path, "conv2_2")
+    wanted = 0.01 * ((features(restored) - features(photo)) ** 2).mean()
+    loss = Loss({"perceptual": 0.01}, "conv2_2", path)(nn.Identity(), restored, photo)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    loss.backward()
+    assert restored.grad is not None
+    assert restored.grad.abs().sum() > 0
+
+
+def test_missing_or_foreign_vgg_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--vgg"):
+        VggFeatures(tmp_path / "none.npz", "conv1_1")
+    np.savez(tmp_path / "other.npz", **{"features.0.weight": np.zeros((1, 1, 1, 1))})
+    with pytest.raises(TrainingError, match="1 convolutions"):
+        VggFeatures(tmp_path / "other.npz", "conv1_1")
+    with pytest.raises(OptionError, match="conv4_3"):
+        VggFeatures(vgg_file(tmp_path / "vgg.npz", 10), "conv4_4")

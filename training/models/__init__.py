@@ -7,10 +7,11 @@ from typing import Any
 from torch import nn
 
 from sdk.errors import OptionError, nearest
+from training.models.companding_unet import CompandingUNet
 from training.models.fast import FastNet
 from training.models.prl import PRL
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"fast": FastNet, "prl": PRL}
+ARCHITECTURES: dict[str, type[nn.Module]] = {"companding": CompandingUNet, "fast": FastNet, "prl": PRL}
 
 
 def build(architecture: str, **arguments: Any) -> nn.Module:

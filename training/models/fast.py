@@ -33,14 +33,14 @@ def residual_blocks(channels: int, count: int) -> nn.Sequential:
 class FastNet(nn.Module):
     """Halftone (N, planes, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of ``size_multiple``.
 
-    ``planes``: 1 (grey) or 3 (RGB).
+    ``planes``: 1 (grey) or 3 (RGB). ``residual``: the network adds to its input, which starts near the truth (palettes).
     ``channels[i]`` and ``blocks[i]`` describe level i (half resolution first); every level but the last has its
     blocks on the way down and again on the way up.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6), planes: int = 1):
+    def __init__(self, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6), planes: int = 1, residual: bool = False):
         super().__init__()
-        self.size_multiple, self.planes = 2 ** len(channels), planes
+        self.size_multiple, self.planes, self.residual = 2 ** len(channels), planes, residual
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(2), nn.PixelShuffle(2)
         self.head = nn.Conv2d(4 * planes, channels[0], 5, padding=2)
         fine_to_coarse = list(zip(channels, channels[1:], blocks))
@@ -49,7 +49,13 @@ class FastNet(nn.Module):
         self.bottom = residual_blocks(channels[-1], blocks[-1])
         self.ups = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse, _ in fine_to_coarse)
         self.up_blocks = nn.ModuleList(residual_blocks(fine, count) for fine, _, count in fine_to_coarse)
-        self.tail = nn.Conv2d(channels[0], 4 * planes, 3, padding=1)
+        last = nn.Conv2d(channels[0], 4 * planes, 3, padding=1)
+        if residual:  # another name, so that no warm start takes a whole picture for a correction
+            self.correction = last
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        else:
+            self.tail = last
 
     def forward(self, halftone: Tensor) -> Tensor:
         x = self.head(self.unshuffle(halftone))
@@ -61,4 +67,4 @@ class FastNet(nn.Module):
         x = self.bottom(x)
         for blocks, up in zip(reversed(self.up_blocks), reversed(self.ups)):
             x = blocks(self.shuffle(up(x)) + skips.pop())
-        return self.shuffle(self.tail(x))
+        return halftone + self.shuffle(self.correction(x)) if self.residual else self.shuffle(self.tail(x))

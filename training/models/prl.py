@@ -45,11 +45,14 @@ class PRL(nn.Module):
         self.detail = nn.Sequential(_conv(2, 64), residual_blocks(64, 8), _conv(64, 256), nn.Conv2d(256, 1, 1))
 
     def forward(self, halftone: Tensor) -> Tensor:
+        return self.progress(halftone)[1]
+
+    def progress(self, halftone: Tensor) -> tuple[Tensor, Tensor]:
+        """(content image, which eq. 1 of the paper is computed on; restoration)."""
         content = self.content(halftone)
-        return content + self.detail(torch.cat([content, halftone], dim=1))
+        return content, content + self.detail(torch.cat([content, halftone], dim=1))
 
     def content(self, halftone: Tensor) -> Tensor:
-        """The content image, which eq. 1 of the paper is computed on."""
         fine = self.head(halftone)
         middle = self.down1(fine)
         x = self.bottom(self.down2(middle))

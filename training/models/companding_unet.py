@@ -1,0 +1,59 @@
+"""Companding U-Net: Image Companding and Inverse Halftoning using Deep Convolutional Neural Networks (Hou & Qiu 2017).
+
+A symmetric U-Net of strided 4x4 convolutions and transposed ones: the coarse half sees the scene, the skips keep the edges.
+For bit-depth expansion the network says where inside its quantisation interval each value lay, so no value leaves it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+def _halve(inputs: int, outputs: int) -> nn.Sequential:
+    """LeakyReLU - conv 4x4 stride 2 - batch norm."""
+    return nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs))
+
+
+def _double(inputs: int, outputs: int) -> nn.Sequential:
+    """ReLU - transposed conv 4x4 stride 2 - batch norm."""
+    return nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs))
+
+
+class CompandingUNet(nn.Module):
+    """Quantised or halftoned picture (N, planes, H, W) in [0, 1] -> continuous tone (N, planes, H, W).
+
+    ``channels[i]``: of the features at 1 / 2^(i + 1) of the size; H and W are multiples of ``size_multiple``.
+    ``bit_depth``: the input has one more plane, everywhere bits / 8, and values cut to that many bits by floor (eq. 2);
+    the output lies within the interval of each.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 256, 256), planes: int = 3, bit_depth: bool = True):
+        super().__init__()
+        self.size_multiple, self.planes, self.bit_depth = 2 ** len(channels), planes, bit_depth
+        self.input_planes = planes + bit_depth
+        self.head = nn.Conv2d(self.input_planes, channels[0], 4, stride=2, padding=1)
+        self.downs = nn.ModuleList(_halve(fine, coarse) for fine, coarse in pairwise(channels))
+        joined = [2 * width for width in channels[:-1]] + [channels[-1]]  # after each skip; the bottom has none
+        self.ups = nn.ModuleList(_double(joined[i + 1], fine) for i, fine in enumerate(channels[:-1]))
+        self.tail = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(joined[0], planes, 4, stride=2, padding=1))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = self.head(picture)
+        skips = []
+        for down in self.downs:
+            skips.append(x)
+            x = down(x)
+        for up in reversed(self.ups):
+            x = torch.cat([up(x), skips.pop()], dim=1)
+        restored = self.tail(x)
+        if not self.bit_depth:
+            return restored
+        floor, bits = picture[:, : self.planes], 8 * picture[:, self.planes :]
+        width = (256 * torch.exp2(-bits) - 1) / 255  # from the lowest to the highest 8-bit value that the floor stands for
+        place = restored + 0.5
+        if not self.training:  # in training a clamp would stop the gradient of what is outside
+            place = place.clamp(0, 1)
+        return floor + width * place

@@ -1,0 +1,62 @@
+"""VGG features (Simonyan & Zisserman 2015), in which perceptual losses measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdk.errors import OptionError, nearest
+from training.errors import TrainingError
+
+DEPTHS = {10: (2, 2, 3, 3), 13: (2, 2, 3, 3, 3), 16: (2, 2, 4, 4, 4)}
+"""Convolutions in a weight file -> those of each stage: VGG16 up to conv4_3, VGG16 and VGG19 whole."""
+
+CAFFE_UNIT = 255 * 0.225
+"""The papers' networks take pictures in 0..255, torchvision's in units of the standard deviation of ImageNet. Features are
+multiplied by this, so that a paper's weight of its loss means what it meant there."""
+
+
+class VggFeatures(nn.Module):
+    """Pictures (N, 1 or 3, H, W) in [0, 1] -> features after the ReLU of ``layer`` (``conv4_3``), frozen.
+
+    ``weights``: .npz with torchvision's names (``features.N.weight``, ``features.N.bias``), or a .pth of torchvision.
+    """
+
+    def __init__(self, weights: Path, layer: str):
+        super().__init__()
+        stored = _read(weights)
+        indices = sorted({int(key.split(".")[1]) for key in stored if key.startswith("features.")})
+        if len(indices) not in DEPTHS:
+            raise TrainingError(f"{weights} holds {len(indices)} convolutions; VGG16 has 13 (10 up to conv4_3) and VGG19 has 16.")
+        names = [f"conv{stage + 1}_{i + 1}" for stage, count in enumerate(DEPTHS[len(indices)]) for i in range(count)]
+        if layer not in names:
+            raise OptionError(f"{weights} has no layer {layer!r}.{nearest(layer, names)}")
+        self.names = names[: names.index(layer) + 1]
+        for index, name in zip(indices, self.names):
+            self.register_buffer(f"{name}_weight", stored[f"features.{index}.weight"].float())
+            self.register_buffer(f"{name}_bias", stored[f"features.{index}.bias"].float())
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = (pictures.expand(-1, 3, -1, -1) - self.mean) / self.deviation
+        for name in self.names:
+            if name.endswith("_1") and name != "conv1_1":
+                x = F.max_pool2d(x, 2)
+            x = F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
+        return CAFFE_UNIT * x.float()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise TrainingError(
+            f"This recipe's loss looks at VGG features, but {path} is missing. Give --vgg an .npz or .pth of torchvision's VGG16 or VGG19."
+        )
+    if path.suffix == ".npz":
+        with np.load(path) as stored:
+            return {key: torch.from_numpy(stored[key]) for key in stored.files}
+    return torch.load(path, map_location="cpu", weights_only=True)
