@@ -43,6 +43,7 @@ def export(weights: Path, target: Path) -> ModelMetadata:
         name=recipe.name,
         input_color=colour,
         output_color=colour,
+        conditions=tuple(getattr(model, "conditions", ())),
         size_multiple=size_multiple(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model), 1),
@@ -52,7 +53,7 @@ def export(weights: Path, target: Path) -> ModelMetadata:
     target.parent.mkdir(parents=True, exist_ok=True)
     write(graph, metadata, target)
     backend = OnnxRuntimeBackend(target.read_bytes(), "cpu", where=str(target))
-    halo = measure_halo(backend, metadata.size_multiple, planes(model))
+    halo = measure_halo(backend, metadata.size_multiple, planes(model), metadata.conditions)
     metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo)
     write(graph, metadata, target)
     return metadata
@@ -73,9 +74,14 @@ def planes(model: nn.Module) -> int:
     return int(getattr(model, "planes", 1))
 
 
+def input_planes(model: nn.Module) -> int:
+    """Those of the picture, and the conditions."""
+    return planes(model) + len(getattr(model, "conditions", ()))
+
+
 def trace(model: nn.Module, multiple: int) -> onnx.ModelProto:
-    """The graph of (N, planes, H, W) -> the same, with N dynamic, and H, W dynamic multiples of ``multiple``."""
-    example = torch.rand(2, planes(model), 8 * multiple, 10 * multiple)
+    """The graph of (N, input planes, H, W) -> (N, planes, H, W), with N dynamic, and H, W dynamic multiples of ``multiple``."""
+    example = torch.rand(2, input_planes(model), 8 * multiple, 10 * multiple)
     dynamic = {0: Dim("batch"), 2: multiple * Dim("rows", min=2), 3: multiple * Dim("columns", min=2)}
     program = torch.onnx.export(
         model,
@@ -127,7 +133,7 @@ def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None
 def kflop_per_pixel(model: nn.Module, side: int = 256) -> float:
     """Thousand floating-point operations a pixel of input; a multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, planes(model), side, side))
+        model(torch.zeros(1, input_planes(model), side, side))
     return counter.get_total_flops() / side**2 / 1e3
 
 

@@ -11,14 +11,15 @@ from torch import nn
 
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.files import read
-from sdk.images import to_unit
+from sdk.halftoning.palettes import quantise_bits
+from sdk.images import from_unit, to_unit
 from training.checkpoints import load_model
 from training.errors import said_plainly
 
 TOLERANCE = 1e-4
 """Largest accepted absolute difference, values in [0, 1]."""
 
-SAMPLE = Path(__file__).parents[1] / "docs" / "samples" / "kodim23_floyd-steinberg.png"
+SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 SIZES = ((16, 24), (64, 64), (96, 160), (256, 256))
 
 
@@ -30,7 +31,8 @@ class ParityError(Exception):
 def verify(model: nn.Module, backend: OnnxRuntimeBackend) -> float:
     """Largest absolute difference over random noise, random dots and a real halftone at several sizes; raises beyond TOLERANCE."""
     worst = 0.0
-    for batch in example_inputs(int(getattr(model, "planes", 1))):
+    planes, multiple = int(getattr(model, "planes", 1)), int(getattr(model, "size_multiple", 1))
+    for batch in example_inputs(planes, tuple(getattr(model, "conditions", ())), multiple):
         expected = model(torch.from_numpy(batch)).numpy()
         worst = max(worst, float(np.abs(expected - backend.run(batch)).max()))
     if worst > TOLERANCE:
@@ -40,14 +42,14 @@ def verify(model: nn.Module, backend: OnnxRuntimeBackend) -> float:
     return worst
 
 
-def measure_halo(backend: OnnxRuntimeBackend, multiple: int, planes: int = 1, limit: int = 192) -> int:
+def measure_halo(backend: OnnxRuntimeBackend, multiple: int, planes: int = 1, conditions: tuple[str, ...] = (), limit: int = 192) -> int:
     """How far from a cut, in px, the output still differs visibly (by half a grey level) from that of the whole picture.
 
-    Measured on a real halftone and on its negative, cut at both sides of several columns.
+    Measured on a real picture (a halftone, or one cut to few bits) and on its negative, cut at both sides of several columns.
     """
-    halftone = to_unit(read(SAMPLE).pages[0].pixels)[None, None, :256]
+    picture = np.repeat(to_unit(read(SAMPLES / _sample(conditions)).pages[0].pixels)[None, None, :256], planes, axis=1)
     halo = 0
-    for image in (np.repeat(image, planes, axis=1) for image in (halftone, 1 - halftone)):
+    for image in (image for positive in (picture, 1 - picture) for image in conditioned(positive, conditions)):
         whole = backend.run(image)
         for cut in range(256 // multiple * multiple, 512, 8 * multiple):
             for part, distance in ((np.s_[..., cut:], np.arange(image.shape[-1] - cut)), (np.s_[..., :cut], np.arange(cut)[::-1])):
@@ -57,14 +59,30 @@ def measure_halo(backend: OnnxRuntimeBackend, multiple: int, planes: int = 1, li
     return min(-(-halo // multiple) * multiple, limit)
 
 
-def example_inputs(planes: int = 1) -> list[np.ndarray]:
-    """(N, planes, H, W) float32 batches."""
+def example_inputs(planes: int = 1, conditions: tuple[str, ...] = (), multiple: int = 1) -> list[np.ndarray]:
+    """(N, planes and conditions, H, W) float32 batches; H and W are multiples of ``multiple``."""
     rng = np.random.default_rng(0)
-    halftone = np.repeat(to_unit(read(SAMPLE).pages[0].pixels)[None, None], planes, axis=1)
+    picture = np.repeat(to_unit(read(SAMPLES / _sample(conditions)).pages[0].pixels)[None, None], planes, axis=1)
     inputs = []
-    for height, width in SIZES:
+    for size in SIZES:
+        height, width = (-(-extent // multiple) * multiple for extent in size)
         noise = rng.random((1, planes, height, width), dtype=np.float32)
-        inputs += [noise, np.concatenate([np.round(noise), halftone[:, :, :height, :width]])]
+        inputs += [noise, np.concatenate([np.round(noise), picture[:, :, :height, :width]])]
+    return [image for batch in inputs for image in conditioned(batch, conditions)]
+
+
+def _sample(conditions: tuple[str, ...]) -> str:
+    return "kodim23_grey.png" if "bits" in conditions else "kodim23_floyd-steinberg.png"
+
+
+def conditioned(pictures: np.ndarray, conditions: tuple[str, ...]) -> list[np.ndarray]:
+    """(N, planes, H, W) -> what a network under these conditions is given: the same, or the pictures cut to 1, 3 and 5 bits."""
+    if not conditions:
+        return [pictures]
+    inputs = []
+    for bits in (1, 3, 5):
+        cut = to_unit(quantise_bits(from_unit(pictures, np.uint8), bits))
+        inputs.append(np.concatenate([cut, np.full_like(cut[:, :1], bits / 8)], axis=1))
     return inputs
 
 

@@ -17,21 +17,22 @@ from PIL import Image, ImageOps, ImageSequence
 
 from sdk.deep_colour import ORIENTATION, encode_png, encode_tiff, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
-from sdk.images import Picture, check_size, grey_if_all_grey, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.images import Picture, check_size, from_unit, grey_if_all_grey, picture_from_pil, picture_to_array, picture_to_pil, to_unit
+from sdk.video import encode_mp4
 from sdk.whole_files import write_whole
 
 X_RESOLUTION = 282  # the TIFF tag
 
 FORMATS = {
     ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
-    ".pgm": "PPM", ".ppm": "PPM", ".pbm": "PPM",
+    ".pgm": "PPM", ".ppm": "PPM", ".pbm": "PPM", ".mp4": "MP4",
 }  # fmt: skip
 """Suffix -> format, for reading folders and for writing."""
 
-READ_SUFFIXES = {*FORMATS, ".jp2", ".j2k", ".mpo"}
-"""What is taken from folders; the last three are read only."""
+READ_SUFFIXES = {*FORMATS, ".jp2", ".j2k", ".mpo"} - {".mp4"}
+"""What is taken from folders. JPEG 2000 and MPO are read only, MP4 is written only."""
 
-MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF")
+MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")
 KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 """ImageDescription, Make, Model, Software, DateTime, Artist, Copyright: the rest of a TIFF directory describes the old pixels."""
 
@@ -167,6 +168,8 @@ def encode(file: ImageFile, format: str) -> bytes:
         if format == "TIFF":
             return encode_tiff(arrays, file.dpi, file.icc_profile, file.exif)
         return encode_png(arrays[0], file.dpi, file.icc_profile, file.exif)
+    if format == "MP4":
+        return encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
     images = [picture_to_pil(page) for page in pages]
     stream = io.BytesIO()
     try:
@@ -191,7 +194,9 @@ def why_not(pages: Sequence[Picture], format: str) -> str | None:
         return f"{format} holds 8 bits a channel, but the picture has uint16; write .png or .tif instead."
     if np.dtype(bool) in depths and format == "JPEG":
         return "JPEG would blur the dots of a halftone; write .png or .tif instead."
-    if alpha and format in ("JPEG", "BMP", "PPM", "GIF"):
+    if format == "MP4" and any(page.duration is None for page in pages):
+        return "MP4 holds animations, but this picture is none (its pages have no durations); write .png or .tif instead."
+    if alpha and format in ("JPEG", "BMP", "PPM", "GIF", "MP4"):
         return f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead."
     if colour and format == "GIF":
         return "GIF holds 256 colours, so restored colour would be dithered again; write .png (animated) or .webp instead."

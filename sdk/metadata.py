@@ -11,7 +11,7 @@ from typing import Any
 from sdk.errors import ModelError
 
 SCHEMA_VERSION = 1
-TASKS = ("inverse-halftoning",)
+TASKS = ("inverse-halftoning", "bit-depth-expansion")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class ModelMetadata:
     input_color: str = "grey"
     """``grey``: one plane, colour pictures are restored channel by channel; ``rgb``: grey pictures are given thrice."""
     output_color: str = "grey"
+    conditions: tuple[str, ...] = ()
+    """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8."""
     input_range: tuple[float, float] = (0.0, 1.0)
     size_multiple: int = 1
     """Height and width given to the network are multiples of this; the SDK pads by reflection and crops."""
@@ -76,7 +78,7 @@ class ModelMetadata:
                     f"{where} is a model for {values['task']!r}; this version runs {', '.join(TASKS)}. Upgrade inverse-halftoner."
                 )
             values["input_range"] = tuple(values["input_range"])
-            for key in ("kinds", "periods"):  # files of earlier versions lack them
+            for key in ("conditions", "kinds", "periods"):  # files of earlier versions lack them
                 if values.get(key) is not None:
                     values[key] = tuple(values[key])
             return cls(**values)

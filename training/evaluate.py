@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import sdk
+from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from training.baselines import tune
@@ -59,23 +60,23 @@ EVERY_DITHER = ("kodak24",)
 """Test sets measured with all rows; the others with Floyd-Steinberg alone."""
 
 
-def centre_256(grey: np.ndarray) -> np.ndarray:
+def centre_256(photo: np.ndarray) -> np.ndarray:
     """Shorter side to 256 px by area, then the central 256x256 px: the protocol of the papers."""
-    scale = 256 / min(grey.shape)
-    height, width = (max(256, round(extent * scale)) for extent in grey.shape)
-    small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    scale = 256 / min(photo.shape[:2])
+    height, width = (max(256, round(extent * scale)) for extent in photo.shape[:2])
+    small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
     top, left = (height - 256) // 2, (width - 256) // 2
     return np.ascontiguousarray(small[top : top + 256, left : left + 256])
 
 
-def test_sets(data: Path) -> dict[str, list[np.ndarray]]:
-    """Name -> uint8 grey pictures of every folder in data/test, and coco_val50 a second time at 256x256."""
+def test_sets(data: Path, read: Callable[[Path], np.ndarray] = read_grey) -> dict[str, list[np.ndarray]]:  # noqa: PT028 - no test
+    """Name -> uint8 pictures, grey unless ``read`` gives colour, of every folder in data/test, and coco_val50 a second time at 256x256."""
     folders = sorted(folder for folder in (data / "test").glob("*") if folder.is_dir())
     if not folders:
         raise DataError(f"{data}/test has no folders. Put test sets there, for example test/kodak24 with the 24 Kodak pictures.")
-    sets = {folder.name: [read_grey(path) for path in photo_paths(folder)] for folder in folders}
+    sets = {folder.name: [read(path) for path in photo_paths(folder)] for folder in folders}
     if "coco_val50" in sets:
-        sets["coco_val50@256"] = [centre_256(grey) for grey in sets["coco_val50"]]
+        sets["coco_val50@256"] = [centre_256(photo) for photo in sets["coco_val50"]]
     return sets
 
 
@@ -95,10 +96,10 @@ def measure(restore: Restore, dither: Dither, photos: list[np.ndarray], lpips: L
     return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
 
 
-def evaluate(restorers_for: Callable[[Dither], Restorers], data: Path, lpips: Lpips) -> Iterator[dict]:
+def evaluate(restorers_for: Callable[[Dither], Restorers], data: Path, lpips: Lpips, dithers: Sequence[Dither] = DITHERS) -> Iterator[dict]:
     """One row a method, test set and restorer; ``restorers_for`` gives title -> (settings, function) for a method."""
     sets = test_sets(data)
-    for dither in tqdm(DITHERS, desc="methods"):
+    for dither in tqdm(dithers, desc="methods"):
         restorers = restorers_for(dither)
         for set_name, photos in sets.items():
             if set_name not in EVERY_DITHER and dither is not DITHERS[0]:
@@ -128,16 +129,20 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
         gain = f"{decibels[0] - max(decibels[1:]):+.2f}" if len(decibels) == len(restorers) else ""
         return f"| {label} | {' | '.join(cells)} | {gain} |\n"
 
+    measured = dict.fromkeys(row["dither"] for row in rows if row["restorer"] == model)
+    chosen = "" if len(measured) == len(DITHERS) else f" --methods {' '.join(measured)}"
     parts = [
         f"## `{model}`: PSNR (dB) / SSIM / LPIPS\n",
-        f"Grey pictures, whole, by `python -m training.evaluate {model} --data DIR -o docs` ({software}). The Gaussian and non-local\n"
-        "means are tuned for each method on val; *gain* is the PSNR above the better of them.\n",
+        f"Grey pictures, whole, by `python -m training.evaluate {model} --data DIR{chosen} -o docs` ({software}).\n"
+        "The Gaussian and non-local means are tuned for each method on val; *gain* is the PSNR above the better of them.\n",
     ]
     for set_name in dict.fromkeys(row["set"] for row in rows if row["set"] in EVERY_DITHER):
         dithers = dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name)
-        mean = np.mean([scores[model, name, set_name]["psnr"] for name in KERNELS])
+        if not measured.keys() >= KERNELS.keys():
+            continue  # a model for Floyd-Steinberg alone
+        diffusions = [scores[model, name, set_name]["psnr"] for name in KERNELS]
         parts.append(f"### All methods on {set_name}\n\n{head}{''.join(line(dither, dither, set_name) for dither in dithers)}")
-        parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{mean:.2f} dB**.\n")
+        parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{np.mean(diffusions):.2f} dB**.\n")
     first = DITHERS[0].title
     sets = dict.fromkeys(row["set"] for row in rows if row["dither"] == first)
     parts.append(f"### {first} on all sets\n\n{head}{''.join(line(set_name, first, set_name) for set_name in sets)}")
@@ -153,7 +158,9 @@ def main() -> None:
     parser.add_argument("model", help="a released model's name, an .onnx file, or 'baselines'")
     parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/<set>/")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
+    parser.add_argument("--methods", nargs="+", metavar="TITLE", help="rows of the table to measure (default: all)")
     options = parser.parse_args()
+    dithers = dithers_named(options.methods)
     weights = options.data / LPIPS_WEIGHTS
     lpips = Lpips(weights if weights.is_file() else None)
     restorer = None if options.model == BASELINES else sdk.InverseHalftoner(options.model, device="cpu")
@@ -164,10 +171,19 @@ def main() -> None:
         save(folder, BASELINES, list(evaluate_baselines(options.data, lpips)))
     if restorer is not None:
         name, run = restorer.metadata.name, restorer.run
-        save(folder, name, list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips)))
+        save(folder, name, list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers)))
     text = page(folder)
     (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def dithers_named(titles: Sequence[str] | None) -> Sequence[Dither]:
+    """The rows of these titles, or all."""
+    known = {dither.title: dither for dither in DITHERS}
+    for title in titles or ():
+        if title not in known:
+            raise OptionError(f"There is no row {title!r}.{nearest(title, known)}")
+    return [known[title] for title in titles] if titles else DITHERS
 
 
 def save(folder: Path, name: str, rows: list[dict]) -> None:

@@ -8,10 +8,22 @@ from torch import nn
 
 from sdk.errors import OptionError, nearest
 from training.models.companding_unet import CompandingUNet
+from training.models.dncnn import DnCNN
 from training.models.fast import FastNet
+from training.models.msprl import MSPRL
 from training.models.prl import PRL
+from training.models.srresnet import SRResNet
+from training.models.vdsr import VDSR
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"companding": CompandingUNet, "fast": FastNet, "prl": PRL}
+ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "companding": CompandingUNet,
+    "dncnn": DnCNN,
+    "fast": FastNet,
+    "msprl": MSPRL,
+    "prl": PRL,
+    "srresnet": SRResNet,
+    "vdsr": VDSR,
+}
 
 
 def build(architecture: str, **arguments: Any) -> nn.Module:

@@ -33,8 +33,8 @@ class CompandingUNet(nn.Module):
     def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 256, 256), planes: int = 3, bit_depth: bool = True):
         super().__init__()
         self.size_multiple, self.planes, self.bit_depth = 2 ** len(channels), planes, bit_depth
-        self.input_planes = planes + bit_depth
-        self.head = nn.Conv2d(self.input_planes, channels[0], 4, stride=2, padding=1)
+        self.conditions = ("bits",) if bit_depth else ()
+        self.head = nn.Conv2d(planes + bit_depth, channels[0], 4, stride=2, padding=1)
         self.downs = nn.ModuleList(_halve(fine, coarse) for fine, coarse in pairwise(channels))
         joined = [2 * width for width in channels[:-1]] + [channels[-1]]  # after each skip; the bottom has none
         self.ups = nn.ModuleList(_double(joined[i + 1], fine) for i, fine in enumerate(channels[:-1]))

@@ -31,12 +31,16 @@ class _Up(nn.Module):
 
 
 class PRL(nn.Module):
-    """Halftone (N, 1, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of 4. 7.4 M parameters."""
+    """Halftone (N, 1, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of 4. 7.4 M parameters.
+
+    ``residual``: the detail network finds what the content lacks; without it, the whole picture (the paper's plain network).
+    """
 
     size_multiple = 4
 
-    def __init__(self):
+    def __init__(self, residual: bool = True):
         super().__init__()
+        self.residual = residual
         self.head = nn.Sequential(_conv(1, 64), nn.ReLU(), residual_blocks(64, 1))
         self.down1, self.down2 = _Down(64, 128), _Down(128, 256)
         self.bottom = residual_blocks(256, 4)
@@ -50,7 +54,8 @@ class PRL(nn.Module):
     def progress(self, halftone: Tensor) -> tuple[Tensor, Tensor]:
         """(content image, which eq. 1 of the paper is computed on; restoration)."""
         content = self.content(halftone)
-        return content, content + self.detail(torch.cat([content, halftone], dim=1))
+        detail = self.detail(torch.cat([content, halftone], dim=1))
+        return content, content + detail if self.residual else detail
 
     def content(self, halftone: Tensor) -> Tensor:
         fine = self.head(halftone)

@@ -1,0 +1,163 @@
+"""Measure a model for colour: ``python -m training.evaluate_colour gif --data DIR -o docs``.
+
+GIF palettes, and halftones made channel by channel. Beside the model: the picture as it is, a Gaussian blur and a bilateral
+filter tuned on val for each kind, and for halftones ``fast``, which restores each channel on its own. PSNR, SSIM and LPIPS,
+and how far the worst picture is from what it was. Writes <out>/evaluations/colour/<model>.json and <out>/colour.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+import sdk
+from sdk.halftoning import halftone
+from sdk.images import from_unit, to_unit
+from training.data import photo_paths, read_rgb
+from training.errors import said_plainly
+from training.evaluate import LPIPS_WEIGHTS, Restore, Restorers, centre_256, software, test_sets
+from training.metrics import Lpips, psnr, ssim
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of few colours; ``per_channel``: a halftone of each channel, which a grey model can restore too."""
+
+    title: str
+    method: str
+    parameters: dict
+    per_channel: bool = False
+    sets: tuple[str, ...] = ("kodak24",)
+
+    def __call__(self, photo: np.ndarray) -> np.ndarray:
+        """uint8 HxWx3 -> uint8 HxWx3."""
+        return from_unit(to_unit(halftone(photo, self.method, **self.parameters)), np.uint8)
+
+
+EVERY_SET = ("kodak24", "cbsd68", "coco_val50@256")
+ROWS = (
+    Row("256 colours", "palette", {"colors": 256}, sets=EVERY_SET),
+    *(Row(f"{colors} colours", "palette", {"colors": colors}) for colors in (64, 16)),
+    Row("256 colours, octree", "palette", {"colors": 256, "palette": "octree"}),
+    Row("web-safe colours", "palette", {"palette": "web"}),
+    Row("64 colours, ordered dither", "palette", {"colors": 64, "dither": "bayer"}),
+    Row("64 colours, no dither", "palette", {"colors": 64, "dither": "none"}),
+    Row("colour Floyd-Steinberg", "floyd-steinberg", {}, per_channel=True, sets=EVERY_SET),
+    Row("colour Jarvis-Judice-Ninke", "jarvis-judice-ninke", {}, per_channel=True),
+)
+AS_IT_IS = "as it is"
+
+
+def bilateral(picture: np.ndarray, space: float, colour: float) -> np.ndarray:
+    return cv2.bilateralFilter(picture, 0, colour, space)
+
+
+def gaussian(picture: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(picture, (0, 0), sigma)
+
+
+GRIDS: dict[str, tuple[Callable[..., np.ndarray], dict[str, tuple[float, ...]]]] = {
+    "Gaussian": (gaussian, {"sigma": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)}),
+    "bilateral": (bilateral, {"space": (0.8, 1.2, 2.0, 3.0), "colour": (10, 20, 30, 45, 60, 90, 150, 300)}),
+}
+
+
+def tune(row: Row, photos: list[np.ndarray]) -> Restorers:
+    """The settings of best mean PSNR on ``photos`` of val."""
+    tuned: Restorers = {}
+    pairs = [(row(photo), photo) for photo in photos]
+    for name, (function, grid) in GRIDS.items():
+        candidates = [dict(zip(grid, values)) for values in product(*grid.values())]
+        best = max(candidates, key=lambda c: np.mean([psnr(function(picture, **c), photo) for picture, photo in pairs]))
+        tuned[name] = (best, partial(function, **best))
+    return tuned
+
+
+def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips) -> Iterator[dict]:
+    """One row a kind, test set and restorer. ``worst_gain``: dB above the input of the picture that gained least."""
+    sets = test_sets(data, read_rgb)
+    paths = photo_paths(data / "val")
+    tuning = [centre_256(read_rgb(path)) for path in paths[:: max(1, len(paths) // 12)][:12]]
+    per_channel = sdk.InverseHalftoner("fast", device="cpu")
+    for row in tqdm(ROWS, desc="kinds"):
+        restorers: Restorers = {model.metadata.name: ({}, model.run)}
+        if row.per_channel:
+            restorers["fast, per channel"] = ({}, per_channel.run)
+        restorers |= {AS_IT_IS: ({}, lambda picture: picture), **tune(row, tuning)}
+        for set_name in row.sets:
+            if set_name not in sets:
+                continue
+            for title, (settings, restore) in restorers.items():
+                scores = measure(restore, row, sets[set_name], lpips)
+                yield {"restorer": title, "dither": row.title, "set": set_name, "settings": settings, **scores}
+
+
+def measure(restore: Restore, row: Row, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
+    scores = []
+    for photo in photos:
+        picture = row(photo)
+        restored = restore(picture)
+        decibels = psnr(restored, photo)
+        scores.append((decibels, ssim(restored, photo), lpips(restored, photo), decibels - psnr(picture, photo)))
+    values = np.array(scores)
+    means = values.mean(axis=0)
+    return {
+        "psnr": round(float(means[0]), 3),
+        "ssim": round(float(means[1]), 4),
+        "lpips": round(float(means[2]), 4),
+        "worst_gain": round(float(values[:, 3].min()), 3),
+    }
+
+
+def page(result: dict) -> str:
+    """colour.md from the JSON."""
+    model, rows = result["model"], result["rows"]
+    titles = list(dict.fromkeys(row["restorer"] for row in rows))
+    score = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
+    lines = [
+        f"# `{model}` on colour pictures of few colours\n",
+        f"By `python -m training.evaluate_colour {model} --data DIR -o docs` ({result['software']}):\n"
+        "PSNR (dB, all channels) / SSIM / LPIPS. Palettes are made by Pillow's quantisers (median cut where nothing else is said,\n"
+        "Floyd-Steinberg dither). The Gaussian blur and the bilateral filter are tuned for each kind on val.\n"
+        "*gain*: PSNR above the best of the others; *least*: of the picture that gained least, against what it was.\n",
+        f"| | {' | '.join(titles)} | gain, dB | least, dB |\n|---|{'---|' * (len(titles) + 2)}",
+    ]
+    for dither, set_name in dict.fromkeys((row["dither"], row["set"]) for row in rows):
+        found = [score.get((title, dither, set_name)) for title in titles]
+        cells = " | ".join(f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" if row else "" for row in found)
+        ours = score[model, dither, set_name]
+        gain = ours["psnr"] - max(row["psnr"] for row in found[1:] if row)
+        lines.append(f"| {set_name}, {dither} | {cells} | {gain:+.2f} | {ours['worst_gain']:+.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a released model's name, or an .onnx file")
+    parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/kodak24 ...")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
+    options = parser.parse_args()
+    weights = options.data / LPIPS_WEIGHTS
+    lpips = Lpips(weights if weights.is_file() else None)
+    model = sdk.InverseHalftoner(options.model, device="cpu")
+    result = {"model": model.metadata.name, "software": software(), "rows": list(evaluate(model, options.data, lpips))}
+    folder = options.output / "evaluations" / "colour"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{result['model']}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = page(result)
+    (options.output / "colour.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    with said_plainly():
+        main()
