@@ -8,12 +8,9 @@ models.md with the tables of all models measured so far. The baselines are measu
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -28,11 +25,11 @@ from training.baselines import tune
 from training.data import DataError, photo_paths, read_grey
 from training.errors import said_plainly
 from training.metrics import Lpips, psnr, ssim
+from training.results import lpips_of, parser, software, write_json
 
 BASELINES = "baselines"
 Restore = Callable[[np.ndarray], np.ndarray]
 Restorers = dict[str, tuple[dict, Restore]]
-LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
 
 
 @dataclass(frozen=True)
@@ -149,23 +146,14 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
     return "\n".join(parts)
 
 
-def software() -> str:
-    return f"{platform.machine()}, onnxruntime {version('onnxruntime')}, OpenCV {version('opencv-python-headless')}"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a released model's name, an .onnx file, or 'baselines'")
-    parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/<set>/")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
-    parser.add_argument("--methods", nargs="+", metavar="TITLE", help="rows of the table to measure (default: all)")
-    options = parser.parse_args()
+    arguments = parser(__doc__, "folder with val/ and test/<set>/")
+    arguments.add_argument("--methods", nargs="+", metavar="TITLE", help="rows of the table to measure (default: all)")
+    options = arguments.parse_args()
     dithers = dithers_named(options.methods)
-    weights = options.data / LPIPS_WEIGHTS
-    lpips = Lpips(weights if weights.is_file() else None)
+    lpips = lpips_of(options.data)
     restorer = None if options.model == BASELINES else sdk.InverseHalftoner(options.model, device="cpu")
     folder = options.output / "evaluations"
-    folder.mkdir(parents=True, exist_ok=True)
 
     if restorer is None or not (folder / f"{BASELINES}.json").is_file():
         save(folder, BASELINES, list(evaluate_baselines(options.data, lpips)))
@@ -187,12 +175,11 @@ def dithers_named(titles: Sequence[str] | None) -> Sequence[Dither]:
 
 
 def save(folder: Path, name: str, rows: list[dict]) -> None:
-    result = {"model": name, "software": software(), "rows": rows}
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(folder, name, {"model": name, "software": software(), "rows": rows})
 
 
 def page(folder: Path) -> str:
-    """models.md: the tables of every model that has a file in ``folder``."""
+    """models.md: the tables of every model measured into ``folder``."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     baselines = results.pop(BASELINES)["rows"]
     return "\n".join(["# Measured models\n", *(markdown(**result, baselines=baselines) for result in results.values())])

@@ -7,8 +7,6 @@ and how far the worst picture is from what it was. Writes <out>/evaluations/colo
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +22,9 @@ from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from training.data import photo_paths, read_rgb
 from training.errors import said_plainly
-from training.evaluate import LPIPS_WEIGHTS, Restore, Restorers, centre_256, software, test_sets
+from training.evaluate import Restore, Restorers, centre_256, test_sets
 from training.metrics import Lpips, psnr, ssim
+from training.results import lpips_of, parser, software, write
 
 
 @dataclass(frozen=True)
@@ -141,21 +140,11 @@ def page(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a released model's name, or an .onnx file")
-    parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/kodak24 ...")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
-    options = parser.parse_args()
-    weights = options.data / LPIPS_WEIGHTS
-    lpips = Lpips(weights if weights.is_file() else None)
+    options = parser(__doc__, "folder with val/ and test/kodak24 ...").parse_args()
     model = sdk.InverseHalftoner(options.model, device="cpu")
-    result = {"model": model.metadata.name, "software": software(), "rows": list(evaluate(model, options.data, lpips))}
-    folder = options.output / "evaluations" / "colour"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{result['model']}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    text = page(result)
-    (options.output / "colour.md").write_text(text, encoding="utf-8")
-    print(text)
+    rows = list(evaluate(model, options.data, lpips_of(options.data)))
+    result = {"model": model.metadata.name, "software": software(), "rows": rows}
+    write(options.output, "colour", result, page(result))
 
 
 if __name__ == "__main__":

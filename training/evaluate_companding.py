@@ -7,8 +7,6 @@ allows. Writes <out>/evaluations/companding/<model>.json and <out>/companding.md
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,8 +17,9 @@ import sdk
 from sdk.halftoning.palettes import quantise_bits
 from training.data import read_grey, read_rgb
 from training.errors import said_plainly
-from training.evaluate import LPIPS_WEIGHTS, software, test_sets
+from training.evaluate import test_sets
 from training.metrics import Lpips, psnr, ssim
+from training.results import lpips_of, parser, software, write
 
 BITS = (1, 2, 3, 4, 5)
 SETS = ("coco_val50@256", "kodak24")
@@ -80,21 +79,11 @@ def page(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a released model's name, or an .onnx file")
-    parser.add_argument("--data", type=Path, required=True, help="folder with test/coco_val50 and test/kodak24")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
-    options = parser.parse_args()
-    weights = options.data / LPIPS_WEIGHTS
-    lpips = Lpips(weights if weights.is_file() else None)
+    options = parser(__doc__, "folder with test/coco_val50 and test/kodak24").parse_args()
     model = sdk.BitDepthExpander(options.model, device="cpu")
-    result = {"model": model.metadata.name, "software": software(), "rows": list(evaluate(model, options.data, lpips))}
-    folder = options.output / "evaluations" / "companding"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{result['model']}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    text = page(result)
-    (options.output / "companding.md").write_text(text, encoding="utf-8")
-    print(text)
+    rows = list(evaluate(model, options.data, lpips_of(options.data)))
+    result = {"model": model.metadata.name, "software": software(), "rows": rows}
+    write(options.output, "companding", result, page(result))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ Writes <out>/evaluations/scans/<model>.json and <out>/scans.md.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -24,8 +22,8 @@ from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
 from training.errors import said_plainly
-from training.evaluate import LPIPS_WEIGHTS, software
 from training.metrics import Lpips, psnr, ssim
+from training.results import lpips_of, parser, software, write
 from training.scanning import PrintScan
 
 NOTES = """What fails, and why:
@@ -182,30 +180,19 @@ def page(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a released model's name, or an .onnx file")
-    parser.add_argument("--data", type=Path, required=True, help="folder with val/, test/kodak24, test/cbsd68, and scans/ if there are any")
-    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
-    parser.add_argument("--limit", type=int, help="pictures of each set (default: all)")
-    options = parser.parse_args()
-    weights = options.data / LPIPS_WEIGHTS
-    lpips = Lpips(weights if weights.is_file() else None)
+    arguments = parser(__doc__, "folder with val/, test/kodak24, test/cbsd68, and scans/ if there are any")
+    arguments.add_argument("--limit", type=int, help="pictures of each set (default: all)")
+    options = arguments.parse_args()
     restorer = sdk.InverseHalftoner(options.model, device="cpu")
-    name = restorer.metadata.name
     scans = options.data / "scans"
     result = {
-        "model": name,
+        "model": restorer.metadata.name,
         "limit": options.limit,
         "software": software(),
         "scans": list(measure_scans(scans, restorer)) if scans.is_dir() else [],
-        "rows": list(measure_prints(options.data, restorer, lpips, options.limit)),
+        "rows": list(measure_prints(options.data, restorer, lpips_of(options.data), options.limit)),
     }
-    folder = options.output / "evaluations" / "scans"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    text = page(result)
-    (options.output / "scans.md").write_text(text, encoding="utf-8")
-    print(text)
+    write(options.output, "scans", result, page(result))
 
 
 if __name__ == "__main__":

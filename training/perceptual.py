@@ -26,6 +26,9 @@ class VggFeatures(nn.Module):
     ``weights``: .npz with torchvision's names (``features.N.weight``, ``features.N.bias``), or a .pth of torchvision.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, weights: Path, layer: str):
         super().__init__()
         stored = _read(weights)

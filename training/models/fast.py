@@ -52,8 +52,9 @@ class FastNet(nn.Module):
         last = nn.Conv2d(channels[0], 4 * planes, 3, padding=1)
         if residual:  # another name, so that no warm start takes a whole picture for a correction
             self.correction = last
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            with torch.no_grad():  # it starts from no change
+                for parameter in last.parameters():
+                    parameter.zero_()
         else:
             self.tail = last
 

@@ -1,0 +1,45 @@
+"""What all measurements share: their command line, their files, and what they ran on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from training.metrics import Lpips
+
+LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
+
+
+def parser(doc: str | None, data: str) -> argparse.ArgumentParser:
+    """``MODEL --data DIR -o FOLDER``; ``doc`` is the module's, ``data`` says what DIR holds."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("model", help="a released model's name, or an .onnx file")
+    made.add_argument("--data", type=Path, required=True, help=data)
+    made.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
+    return made
+
+
+def lpips_of(data: Path) -> Lpips:
+    """LPIPS with the weights in the data folder, or those of the ``lpips`` package."""
+    weights = data / LPIPS_WEIGHTS
+    return Lpips(weights if weights.is_file() else None)
+
+
+def software() -> str:
+    return f"{platform.machine()}, onnxruntime {version('onnxruntime')}, OpenCV {version('opencv-python-headless')}"
+
+
+def write_json(folder: Path, name: str, result: dict) -> None:
+    """``folder``/<name>.json; folders on the way are made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def write(output: Path, kind: str, result: dict, page: str) -> None:
+    """<output>/evaluations/<kind>/<model>.json and the page <output>/<kind>.md, which is printed, too."""
+    write_json(output / "evaluations" / kind, result["model"], result)
+    (output / f"{kind}.md").write_text(page, encoding="utf-8")
+    print(page)
