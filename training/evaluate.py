@@ -127,7 +127,9 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
         return f"| {label} | {' | '.join(cells)} | {gain} |\n"
 
     measured = dict.fromkeys(row["dither"] for row in rows if row["restorer"] == model)
+    sets = dict.fromkeys(row["set"] for row in rows if row["restorer"] == model and row["dither"] == DITHERS[0].title)
     chosen = "" if len(measured) == len(DITHERS) else f" --methods {' '.join(measured)}"
+    chosen += "" if sets.keys() >= {row["set"] for row in baselines} else f" --sets {' '.join(sets)}"
     parts = [
         f"## `{model}`: PSNR (dB) / SSIM / LPIPS\n",
         f"Grey pictures, whole, by `python -m training.evaluate {model} --data DIR{chosen} -o docs` ({software}).\n"
@@ -141,7 +143,6 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
         parts.append(f"### All methods on {set_name}\n\n{head}{''.join(line(dither, dither, set_name) for dither in dithers)}")
         parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{np.mean(diffusions):.2f} dB**.\n")
     first = DITHERS[0].title
-    sets = dict.fromkeys(row["set"] for row in rows if row["dither"] == first)
     parts.append(f"### {first} on all sets\n\n{head}{''.join(line(set_name, first, set_name) for set_name in sets)}")
     return "\n".join(parts)
 
@@ -149,6 +150,7 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
 def main() -> None:
     arguments = parser(__doc__, "folder with val/ and test/<set>/")
     arguments.add_argument("--methods", nargs="+", metavar="TITLE", help="rows of the table to measure (default: all)")
+    arguments.add_argument("--sets", nargs="+", metavar="NAME", help="test sets to measure on (default: all)")
     options = arguments.parse_args()
     dithers = dithers_named(options.methods)
     lpips = lpips_of(options.data)
@@ -159,7 +161,7 @@ def main() -> None:
         save(folder, BASELINES, list(evaluate_baselines(options.data, lpips)))
     if restorer is not None:
         name, run = restorer.metadata.name, restorer.run
-        save(folder, name, list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers)))
+        save(folder, name, list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers, options.sets)))
     text = page(folder)
     (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)
