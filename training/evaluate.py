@@ -93,9 +93,15 @@ def measure(restore: Restore, dither: Dither, photos: list[np.ndarray], lpips: L
     return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
 
 
-def evaluate(restorers_for: Callable[[Dither], Restorers], data: Path, lpips: Lpips, dithers: Sequence[Dither] = DITHERS) -> Iterator[dict]:
-    """One row a method, test set and restorer; ``restorers_for`` gives title -> (settings, function) for a method."""
-    sets = test_sets(data)
+def evaluate(
+    restorers_for: Callable[[Dither], Restorers],
+    data: Path,
+    lpips: Lpips,
+    dithers: Sequence[Dither] = DITHERS,
+    only: Sequence[str] | None = None,
+) -> Iterator[dict]:
+    """One row a method, test set (all, or ``only`` these) and restorer; ``restorers_for``: title -> (settings, function) of a method."""
+    sets = {name: photos for name, photos in test_sets(data).items() if only is None or name in only}
     for dither in tqdm(dithers, desc="methods"):
         restorers = restorers_for(dither)
         for set_name, photos in sets.items():
