@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import threading
+import re
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from sdk.cuda.driver import DeviceBuffer, Driver, open_driver
-from sdk.engine_file import Engine
+from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory, open_driver
+from sdk.engine_file import Engine, Shape
 from sdk.engines import create_runtime, load_tensorrt, make_log
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, ModelError
 
 
 class TensorRtBackend:
-    """Runs (N, C, H, W) float32 batches through an engine; safe to call from several threads, one at a time on the GPU.
+    """Runs (N, C, H, W) float32 batches through an engine; safe to call from several threads: who holds the driver runs.
 
-    ``driver`` is the GPU to run on; the default is the first one. Raises ``EngineMismatchError`` for engines of another TensorRT or
-    GPU, ``DeviceError`` without a GPU, ``MissingDependencyError`` without the engine's flavour of TensorRT.
+    ``run`` takes host arrays; ``enqueue`` takes memory on the GPU, for ``sdk.cuda.pipeline``. ``driver`` is the GPU to run on; the
+    default is the first one. Raises ``EngineMismatchError`` for engines of another TensorRT or GPU, ``DeviceError`` without a GPU,
+    ``MissingDependencyError`` without the engine's flavour of TensorRT.
     """
 
     def __init__(self, engine: Engine, driver: Driver | None = None, where: str = "the engine"):
         header = engine.header
         trt = load_tensorrt(header.flavour)
         header.check_version(str(trt.__version__), where)
-        self._driver = driver or open_driver()
-        header.check_gpu(self._driver.compute_capability, where)
+        self.driver = driver or open_driver()
+        header.check_gpu(self.driver.compute_capability, where)
         self.name = header.flavour
-        self.device = f"cuda ({self._driver.device_name})"
+        self.device = f"cuda ({self.driver.device_name})"
         self.precision = header.precision
         self.metadata = header.metadata
-        self._lock = threading.Lock()
-        with self._driver:
+        with self.driver:
             self._log, self._engine = load_plan(trt, engine, where)
             self._context = self._engine.create_execution_context()
         if self._context is None:
@@ -50,43 +50,88 @@ class TensorRtBackend:
         """How many tiles it takes at once; ``run`` cuts larger batches up."""
         return self._largest[0]
 
+    @property
+    def planes(self) -> int:
+        """C of its input."""
+        return self._largest[1]
+
+    @property
+    def dtypes(self) -> tuple[np.dtype, np.dtype]:
+        """Of its input and output, as ``enqueue`` takes them."""
+        return self._input.dtype, self._output.dtype
+
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 -> (N, C, H, W) float32. Tiles below the engine's smallest size are padded by reflection and cut again."""
         height, width = batch.shape[2:]
-        if height > self._largest[2] or width > self._largest[3]:
-            raise InferenceError(
-                f"A tile of {width}x{height} px is larger than the engine's {self._largest[3]}x{self._largest[2]}; pass a smaller tile, "
-                "or build the engine for a larger one."
-            )
         parts = [batch[i : i + self.batch] for i in range(0, len(batch), self.batch)]
         try:
-            with self._lock, self._driver:
+            with self.driver:
                 staged = (self._run(self._padded(part))[: len(part), :, :height, :width] for part in parts)
                 return np.concatenate([part.astype(np.float32) for part in staged])  # copies: the next part reuses the memory
         except DeviceError as error:
             raise InferenceError(f"{self.name} failed on a tile of {width}x{height} px: {error}") from error
 
+    def shape_for(self, tiles: int, height: int, width: int) -> Shape:
+        """The input that it takes for so many tiles of this size: (N, C, H, W), no less than its smallest in any extent.
+
+        Raises ``InferenceError`` where tiles are too large for it.
+        """
+        if height > self._largest[2] or width > self._largest[3]:
+            raise InferenceError(
+                f"A tile of {width}x{height} px is larger than the engine's {self._largest[3]}x{self._largest[2]}; pass a smaller tile, "
+                "or build the engine for a larger one."
+            )
+        n, c, h, w = (max(extent, least) for extent, least in zip((tiles, self.planes, height, width), self._smallest))
+        return n, c, h, w
+
+    def enqueue(self, shape: Shape, source: int, target: int) -> None:
+        """Queue one batch on the driver's stream, from GPU memory at ``source`` to GPU memory at ``target``; nothing is copied.
+
+        Both hold ``shape``, which is one of ``shape_for``, in ``dtypes``, at addresses that are multiples of 256. Call it within
+        ``with backend.driver:``.
+        """
+        result_shape = self._result_shape(shape)
+        if result_shape != shape:
+            raise InferenceError(f"{self.name} makes {result_shape} of {shape}; only engines that keep the shape are run in GPU memory.")
+        self._execute(shape, source, target)
+
+    def recordable(self) -> bool:
+        """Whether ``enqueue`` can become part of a CUDA graph now. TensorRT-RTX says when it cannot: while it compiles, for one."""
+        capturable = getattr(self._context, "is_stream_capturable", None)
+        return capturable is None or bool(capturable(self.driver.stream))
+
     def _padded(self, part: np.ndarray) -> np.ndarray:
-        missing = [max(0, least - extent) for least, extent in zip(self._smallest, part.shape)]
+        tiles, _, height, width = part.shape
+        missing = [most - extent for most, extent in zip(self.shape_for(tiles, height, width), part.shape)]
+        missing[1] = 0  # planes are not made up
         return np.pad(part, [(0, extent) for extent in missing], mode="symmetric") if any(missing) else part
 
     def _run(self, part: np.ndarray) -> np.ndarray:
         """One batch that the engine takes as it is; the result lives in the staging array until the next call."""
-        context, driver = self._context, self._driver
-        if not context.set_input_shape(self._input.name, part.shape):
-            raise InferenceError(f"{self.name} does not take an input of {part.shape}. {self._log.text()}")
-        self._input.fit(driver, part.shape)[...] = part
-        result = self._output.fit(driver, tuple(context.get_tensor_shape(self._output.name)))
-        for end in (self._input, self._output):
-            context.set_tensor_address(end.name, end.buffer.address)
-        driver.copy_in(self._input.buffer, self._input.staged)
-        if not context.execute_async_v3(driver.stream):
-            raise InferenceError(
-                f"{self.name} failed on an input of {part.shape}. If memory ran out, use a smaller tile. {self._log.text()}"
-            )
-        driver.copy_out(result, self._output.buffer)
-        driver.synchronize()
+        result_shape = self._result_shape(part.shape)
+        self._input.fit(self.driver, part.shape)[...] = part
+        result = self._output.fit(self.driver, result_shape)
+        self.driver.copy_in(self._input.buffer, self._input.staged)
+        self._execute(part.shape, self._input.buffer.address, self._output.buffer.address)
+        self.driver.copy_out(result, self._output.buffer)
+        self.driver.synchronize()
         return result
+
+    def _result_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of what comes out where ``shape`` goes in, which the engine is told here."""
+        if not self._context.set_input_shape(self._input.name, shape):
+            raise InferenceError(f"{self.name} does not take an input of {shape}. {self._log.text()}")
+        return tuple(self._context.get_tensor_shape(self._output.name))
+
+    def _execute(self, shape: tuple[int, ...], source: int, target: int) -> None:
+        context, said = self._context, len(self._log.lines)
+        for end, address in ((self._input, source), (self._output, target)):
+            context.set_tensor_address(end.name, address)
+        if context.execute_async_v3(self.driver.stream):
+            return
+        if any(re.search("out.?of.?memory", message, re.IGNORECASE) for _, message in self._log.lines[said:]):
+            raise OutOfMemory(self._log.text())
+        raise InferenceError(f"{self.name} failed on an input of {shape}. If memory ran out, use a smaller tile. {self._log.text()}")
 
 
 class _End:

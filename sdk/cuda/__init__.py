@@ -1,1 +1,4 @@
-"""What runs on NVIDIA GPUs beside TensorRT: the driver layer. Nothing of CUDA is imported before it is used."""
+"""What runs on NVIDIA GPUs around TensorRT: the driver layer, the kernels, and the pipeline made of them.
+
+Nothing of CUDA is imported before it is used.
+"""

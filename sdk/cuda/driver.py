@@ -20,6 +20,13 @@ DRIVERS = ("cuda-bindings", "pycuda")
 Extent: TypeAlias = tuple[int, int, int]
 
 
+class OutOfMemory(DeviceError):
+    """The memory of the GPU ran out; less of it may do."""
+
+    def __init__(self, reason: object):
+        super().__init__(f"The memory of the GPU ran out ({reason}). Use a smaller tile or batch, or close other programs on it.")
+
+
 class DeviceBuffer:
     """Memory on the GPU: ``address`` and ``nbytes``. Freed when nobody holds it any more."""
 
@@ -30,14 +37,16 @@ class DeviceBuffer:
 
 
 class Driver(Protocol):
-    """One GPU and one stream on it. Every call but the constructor belongs into ``with driver:``, in any thread.
+    """One GPU and one stream on it. Every call but the constructor belongs into ``with driver:``, which one thread holds at a time.
 
     Copies, launches and replays are queued on the stream and return at once; ``synchronize`` waits for them. Until then the host
-    arrays and buffers in use must live. Failures are a ``DeviceError``, with CUDA's own name for it.
+    arrays and buffers in use must live. Failures are a ``DeviceError``, with CUDA's own name for it; ``OutOfMemory`` where that is it.
     """
 
     name: str
     """The package and its version."""
+    device: int
+    """The number of the GPU."""
     device_name: str
     compute_capability: tuple[int, int]
     stream: int
@@ -70,7 +79,7 @@ class Driver(Protocol):
         ...
 
     def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic, shared_bytes: int = 0) -> None:
-        """Queue a kernel; numbers are numpy scalars, since their widths must be the kernel's."""
+        """Queue a kernel; numbers are numpy scalars, since their widths must be the kernel's. A struct is a scalar of an aligned dtype."""
         ...
 
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
@@ -78,6 +87,10 @@ class Driver(Protocol):
 
         A graph freezes shapes and addresses. Run ``enqueue`` once before, since first runs allocate, which cannot be recorded.
         """
+        ...
+
+    def wait_for(self, stream: int) -> None:
+        """What is queued from here on happens after all that is queued on another ``stream`` (a ``CUstream``) by now."""
         ...
 
     def mark(self) -> Any:

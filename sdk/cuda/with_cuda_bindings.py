@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from cuda.bindings import driver as cu  # pyright: ignore[reportAttributeAccessIssue] (compiled, without stubs)
 
-from sdk.cuda.driver import DeviceBuffer, Driver, Extent, check_room, no_gpu
+from sdk.cuda.driver import DeviceBuffer, Driver, Extent, OutOfMemory, check_room, no_gpu
 from sdk.cuda.nvrtc import compile_cuda
 from sdk.errors import DeviceError
 
@@ -24,7 +25,7 @@ def _check(result: tuple[Any, ...]) -> Any:
         text = cu.cuGetErrorString(status)[1]
         reason = f"{status.name}: {text.decode() if isinstance(text, bytes) else 'no text'}"
         if status == cu.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
-            raise DeviceError(f"The memory of the GPU ran out ({reason}). Use a smaller tile or batch, or close other programs on it.")
+            raise OutOfMemory(reason)
         raise DeviceError(f"A CUDA call failed ({reason}). Check the GPU with nvidia-smi.")
     return values[0] if len(values) == 1 else tuple(values)
 
@@ -36,6 +37,8 @@ class CudaBindingsDriver(Driver):
 
     def __init__(self, device: int = 0):
         self.name = f"cuda-bindings {version('cuda-bindings')}"
+        self.device = device
+        self._turn = threading.RLock()
         try:
             _check(cu.cuInit(0))
             self._device = _check(cu.cuDeviceGet(device))
@@ -54,11 +57,19 @@ class CudaBindingsDriver(Driver):
         self._release_with(self, lambda stream=self._stream: cu.cuStreamDestroy(stream))
 
     def __enter__(self) -> CudaBindingsDriver:
-        _check(cu.cuCtxPushCurrent(self._context))
+        self._turn.acquire()
+        try:
+            _check(cu.cuCtxPushCurrent(self._context))
+        except DeviceError:
+            self._turn.release()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        _check(cu.cuCtxPopCurrent())
+        try:
+            _check(cu.cuCtxPopCurrent())
+        finally:
+            self._turn.release()
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         pointer = _check(cu.cuMemAlloc(nbytes))
@@ -107,6 +118,14 @@ class CudaBindingsDriver(Driver):
 
         self._release_with(replay, lambda: cu.cuGraphExecDestroy(executable))
         return replay
+
+    def wait_for(self, stream: int) -> None:
+        event = _check(cu.cuEventCreate(cu.CUevent_flags.CU_EVENT_DISABLE_TIMING))
+        try:
+            _check(cu.cuEventRecord(event, cu.CUstream(stream)))
+            _check(cu.cuStreamWaitEvent(self._stream, event, 0))
+        finally:
+            cu.cuEventDestroy(event)  # happens once the event has
 
     def mark(self) -> Any:
         event = _check(cu.cuEventCreate(0))

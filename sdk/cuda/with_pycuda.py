@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pycuda  # pyright: ignore[reportMissingImports]
 import pycuda.driver as cuda  # pyright: ignore[reportMissingImports]
 
-from sdk.cuda.driver import DeviceBuffer, Driver, Extent, check_room, no_gpu
+from sdk.cuda.driver import DeviceBuffer, Driver, Extent, OutOfMemory, check_room, no_gpu
 from sdk.errors import DeviceError
 
 
@@ -21,6 +22,8 @@ class PyCudaDriver(Driver):
 
     def __init__(self, device: int = 0):
         self.name = f"pycuda {pycuda.VERSION_TEXT}"
+        self.device = device
+        self._turn = threading.RLock()
         try:
             cuda.init()
             found = cuda.Device(device)
@@ -34,11 +37,19 @@ class PyCudaDriver(Driver):
         self.stream = int(self._stream.handle)
 
     def __enter__(self) -> PyCudaDriver:
-        self._context.push()
+        self._turn.acquire()
+        try:
+            self._context.push()
+        except BaseException:
+            self._turn.release()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        cuda.Context.pop()
+        try:
+            cuda.Context.pop()
+        finally:
+            self._turn.release()
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         memory = _checked(lambda: cuda.mem_alloc(nbytes))
@@ -72,6 +83,9 @@ class PyCudaDriver(Driver):
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
         return enqueue
 
+    def wait_for(self, stream: int) -> None:
+        _checked(cuda.Context.synchronize)  # PyCUDA knows its own streams only, so all of them are waited for
+
     def mark(self) -> Any:
         return _checked(lambda: cuda.Event().record(self._stream))
 
@@ -86,8 +100,6 @@ def _checked(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except cuda.MemoryError as error:
-        raise DeviceError(
-            f"The memory of the GPU ran out ({error}). Use a smaller tile or batch, or close other programs on it."
-        ) from error
+        raise OutOfMemory(error) from error
     except (cuda.Error, cuda.CompileError) as error:
         raise DeviceError(f"A CUDA call failed ({error}). Check the GPU with nvidia-smi.") from error

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import threading
 
 import numpy as np
 import pytest
 
-from sdk.cuda.driver import Driver, open_driver
+from sdk.cuda.driver import Driver, OutOfMemory, open_driver
 from sdk.errors import DeviceError
 
-PTX = b"""
-.version 6.4
-.target sm_75
-.address_size 64
-.visible .entry scale_and_shift(.param .u64 values, .param .f32 scale, .param .f32 shift, .param .u32 count)
+BODY = """
 {
     .reg .pred %p<2>; .reg .f32 %f<4>; .reg .b32 %r<6>; .reg .b64 %rd<5>;
-    ld.param.u64 %rd1, [values]; ld.param.f32 %f1, [scale]; ld.param.f32 %f2, [shift]; ld.param.u32 %r1, [count];
+    ld.param.u64 %rd1, [VALUES]; ld.param.f32 %f1, [SCALE]; ld.param.f32 %f2, [SHIFT]; ld.param.u32 %r1, [COUNT];
     mov.u32 %r2, %ctaid.x; mov.u32 %r3, %ntid.x; mov.u32 %r4, %tid.x; mad.lo.s32 %r5, %r2, %r3, %r4;
     setp.ge.s32 %p1, %r5, %r1; @%p1 bra done;
     cvta.to.global.u64 %rd2, %rd1; mul.wide.s32 %rd3, %r5, 4; add.s64 %rd4, %rd2, %rd3;
@@ -31,6 +28,19 @@ done:
     ret;
 }
 """
+JOB = np.dtype([("VALUES", "u8"), ("SCALE", "f4"), ("SHIFT", "f4"), ("COUNT", "u4")], align=True)
+PTX = (
+    """
+.version 6.4
+.target sm_75
+.address_size 64
+.visible .entry scale_and_shift(.param .u64 VALUES, .param .f32 SCALE, .param .f32 SHIFT, .param .u32 COUNT)
+"""
+    + BODY
+)
+PTX += ".visible .entry scale_and_shift_job(.param .align 8 .b8 job[24])"
+PTX += re.sub(r"\[([A-Z]+)\]", lambda field: f"[job+{JOB.fields[field[1]][1]}]", BODY)
+PTX = PTX.encode()
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +53,7 @@ def test_says_what_it_is(driver: Driver) -> None:
     assert driver.device_name
     assert driver.compute_capability >= (5, 0)
     assert driver.stream != 0
+    assert driver.device == 0
 
 
 def test_round_trip_through_pinned_memory(driver: Driver) -> None:
@@ -102,6 +113,58 @@ def test_time_between_marks(driver: Driver) -> None:
         assert driver.milliseconds(start, driver.mark()) >= 0
 
 
+def test_waits_for_what_other_streams_do(driver: Driver) -> None:
+    """A stream of somebody else's, and the default one, which is number 1."""
+    other = open_driver(os.environ["DRIVER"])
+    values = np.arange(1 << 16, dtype=np.float32)
+    with driver:
+        shared, out = driver.allocate(values.nbytes), driver.pinned(values.shape, np.float32)
+    for _ in range(10):
+        with other:
+            other.copy_in(shared, values)
+        with driver:
+            driver.wait_for(other.stream)
+            driver.wait_for(1)
+            driver.copy_out(out, shared)
+            driver.synchronize()
+        assert np.array_equal(out, values)
+        values += 1
+
+
+def test_one_thread_at_a_time_holds_it(driver: Driver) -> None:
+    inside: list[int] = []
+    together: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(200):
+            with driver, driver:  # again in the same thread: it is there already
+                inside.append(number)
+                together.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert set(together) == {1}
+
+
+def test_a_struct_is_one_argument(driver: Driver) -> None:
+    values = np.arange(8, dtype=np.float32)
+    job = np.zeros(1, JOB)[0]
+    with driver:
+        kernel = driver.load_kernels(PTX, ["scale_and_shift_job"])["scale_and_shift_job"]
+        device, out = driver.allocate(values.nbytes), driver.pinned(values.shape, np.float32)
+        driver.copy_in(device, values)
+        job["VALUES"], job["SCALE"], job["SHIFT"], job["COUNT"] = device.address, 2, 1, values.size
+        driver.launch(kernel, (1, 1, 1), (64, 1, 1), job)
+        job["SCALE"] = 100  # it was taken as it was
+        driver.copy_out(out, device)
+        driver.synchronize()
+    assert np.array_equal(out, values * 2 + 1)
+
+
 def test_from_another_thread_with_the_context_left_as_it_was(driver: Driver) -> None:
     results: list[np.ndarray] = []
 
@@ -127,7 +190,7 @@ def test_freed_outside_the_context(driver: Driver) -> None:
 
 def test_failures_say_what_to_do(driver: Driver) -> None:
     with driver:
-        with pytest.raises(DeviceError, match=r"ran out .*smaller tile"):
+        with pytest.raises(OutOfMemory, match=r"ran out .*smaller tile"):
             driver.allocate(1 << 50)
         with pytest.raises(DeviceError, match="does not fit into 4 bytes"):
             driver.copy_in(driver.allocate(4), np.zeros(2, np.float32))

@@ -14,7 +14,7 @@
 typedef int CUresult;
 typedef uintptr_t Handle;
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500 };
-enum { PRIMARY = 0x11, STREAM = 0x22, MODULE = 0x33, KERNEL = 0x44 };
+enum { PRIMARY = 0x11, STREAM = 0x22, MODULE = 0x33, KERNEL = 0x44, KERNEL_OF_STRUCT = 0x55 };
 #define LARGEST ((size_t)1 << 34)
 
 typedef struct Work { void *to; const void *from; size_t size; float scale, shift; int count; struct Work *next; } Work;
@@ -66,8 +66,11 @@ CUresult cuGraphExecDestroy(Work *executable) { return SUCCESS; }
 
 CUresult cuEventCreate(struct timespec **event, unsigned flags) { *event = calloc(1, sizeof **event); return SUCCESS; }
 CUresult cuEventRecord(struct timespec *event, Handle stream) { clock_gettime(CLOCK_MONOTONIC, event); return SUCCESS; }
+CUresult cuStreamWaitEvent(Handle stream, struct timespec *event, unsigned flags) {
+    return depth && stream == STREAM && event->tv_sec ? SUCCESS : INVALID_VALUE; /* an event that was recorded, or there is nothing to wait for */
+}
 CUresult cuEventSynchronize(struct timespec *event) { return SUCCESS; }
-CUresult cuEventDestroy_v2(struct timespec *event) { return SUCCESS; }
+CUresult cuEventDestroy_v2(struct timespec *event) { free(event); return SUCCESS; }
 CUresult cuEventElapsedTime_v2(float *ms, struct timespec *a, struct timespec *b) {
     *ms = (b->tv_sec - a->tv_sec) * 1e3f + (b->tv_nsec - a->tv_nsec) * 1e-6f;
     return SUCCESS;
@@ -92,17 +95,19 @@ CUresult cuModuleLoadData(Handle *module, const char *image) {
 CUresult cuModuleLoadDataEx(Handle *module, const char *image, unsigned count, void *keys, void *values) { return cuModuleLoadData(module, image); }
 CUresult cuModuleUnload(Handle module) { return SUCCESS; }
 CUresult cuModuleGetFunction(Handle *kernel, Handle module, const char *name) {
-    *kernel = KERNEL;
-    return strcmp(name, "scale_and_shift") ? NOT_FOUND : SUCCESS;
+    *kernel = strcmp(name, "scale_and_shift_job") ? KERNEL : KERNEL_OF_STRUCT;
+    return *kernel == KERNEL && strcmp(name, "scale_and_shift") ? NOT_FOUND : SUCCESS;
 }
 CUresult cuFuncGetAttribute(int *value, int attribute, Handle kernel) { *value = 0; return SUCCESS; }
 CUresult cuFuncSetBlockShape(Handle kernel, int x, int y, int z) { return SUCCESS; }
 CUresult cuLaunchKernel(Handle kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
                         Handle stream, void **arguments, void **extra) {
     struct { float *values; float scale, shift; int count; } all;
-    if (kernel != KERNEL) return INVALID_VALUE;
+    if (kernel != KERNEL && kernel != KERNEL_OF_STRUCT) return INVALID_VALUE;
     if (extra) { /* one buffer, as PyCUDA passes it: laid out as the kernel's struct would be */
         memcpy(&all, extra[1], sizeof all);
+    } else if (kernel == KERNEL_OF_STRUCT) {
+        memcpy(&all, arguments[0], sizeof all);
     } else {
         all.values = *(float **)arguments[0];
         all.scale = *(float *)arguments[1];

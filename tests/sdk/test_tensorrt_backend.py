@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import re
 import sys
 import threading
 from pathlib import Path
@@ -17,7 +18,7 @@ from sdk.backends import open_backend
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend, load_plan
 from sdk.catalog import releases
-from sdk.cuda.driver import DeviceBuffer, Driver
+from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory
 from sdk.engine_file import Engine, EngineHeader, write_engine
 from sdk.engines import BuildOptions, build_engine, installed_flavours
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, MissingDependencyError, ModelError, OptionError
@@ -27,20 +28,23 @@ SHAPES = ((1, 1, 16, 16), (2, 1, 64, 64), (2, 1, 64, 64))
 
 
 class FakeDriver:
-    """Host memory for a GPU; counts how deep ``with`` is."""
+    """Host memory for a GPU; counts how deep ``with`` is, which one thread holds at a time."""
 
-    name, device_name, compute_capability, stream, has_graphs = "fake", "Fake GPU", (8, 9), 7, False
+    name, device, device_name, compute_capability, stream, has_graphs = "fake", 0, "Fake GPU", (8, 9), 7, False
 
     def __init__(self) -> None:
         self.depth = 0
         self.allocations = 0
+        self.turn = threading.RLock()
 
     def __enter__(self) -> FakeDriver:
+        self.turn.acquire()
         self.depth += 1
         return self
 
     def __exit__(self, *_: object) -> None:
         self.depth -= 1
+        self.turn.release()
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         assert self.depth
@@ -188,6 +192,46 @@ def test_threads_take_turns(fake_trt: SimpleNamespace) -> None:
     for thread in threads:
         thread.join(60)
     assert not wrong
+
+
+def test_from_gpu_memory_to_gpu_memory(fake_trt: SimpleNamespace) -> None:
+    """As the pipeline runs it: no host array, no copy, no wait."""
+    driver = FakeDriver()
+    backend = TensorRtBackend(engine_with(), driver)
+    assert (backend.planes, backend.dtypes) == (1, (np.float32, np.float32))
+    assert backend.shape_for(2, 8, 40) == (2, 1, 16, 40)
+    x, out = np.random.default_rng(0).random((2, 1, 16, 40), np.float32), np.empty((2, 1, 16, 40), np.float32)
+    with driver:
+        source, target = driver.allocate(x.nbytes), driver.allocate(x.nbytes)
+        driver.copy_in(source, x)
+        backend.enqueue(x.shape, source.address, target.address)
+        driver.copy_out(out, target)
+    assert np.array_equal(out, 1 - x)
+    assert driver.allocations == 2
+    with pytest.raises(InferenceError, match="72x64 px is larger than the engine's 64x64"):
+        backend.shape_for(1, 64, 72)
+    fake_trt.context.get_tensor_shape = lambda name: (2, 1, 32, 80)
+    with driver, pytest.raises(InferenceError, match=r"makes \(2, 1, 32, 80\) of \(2, 1, 16, 40\)"):
+        backend.enqueue(x.shape, source.address, target.address)
+
+
+def test_recordable_is_what_tensorrt_rtx_says_and_true_for_tensorrt(fake_trt: SimpleNamespace) -> None:
+    backend = TensorRtBackend(engine_with(), FakeDriver())
+    assert backend.recordable()
+    fake_trt.context.is_stream_capturable = lambda stream: stream != 7
+    assert not backend.recordable()
+
+
+def test_memory_that_tensorrt_lacks_is_told_from_other_failures(fake_trt: SimpleNamespace) -> None:
+    driver = FakeDriver()
+    backend = TensorRtBackend(engine_with(), driver)
+    fake_trt.context.works = False
+    execute = fake_trt.context.execute_async_v3
+    memory = (ctypes.c_float * 2 * 16 * 16)()
+    for said, expected in [("OutOfMemory (Requested size was 9 bytes.)", OutOfMemory), ("an illegal memory access", InferenceError)]:
+        fake_trt.context.execute_async_v3 = lambda stream, said=said: (backend._log.log(1, said), execute(stream))[1]
+        with driver, pytest.raises(expected, match=re.escape(said)):
+            backend.enqueue((1, 1, 16, 16), ctypes.addressof(memory), ctypes.addressof(memory))
 
 
 def test_failures_while_running(fake_trt: SimpleNamespace) -> None:
