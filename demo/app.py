@@ -7,14 +7,21 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes import Soft
 
-from demo import about, batch, benchmark, halftone, restore
+from demo import about, batch, benchmark, expand, halftone, models, restore
 from demo.workspace import KEPT_SECONDS, UPLOAD_LIMIT, end_session
 
 TITLE = "Inverse halftoner"
 INTRODUCTION = """# Inverse halftoner
 Turns dots back into photographs: drop a scan of a newspaper, magazine or book, or a 1-bit dithered picture, and see its dots dissolve.
 """
-TABS = {"Restore": restore.tab, "Halftone": halftone.tab, "Batch": batch.tab, "Benchmark": benchmark.tab, "About": about.tab}
+TABS = {
+    "Restore": restore.tab,
+    **({"Expand bits": expand.tab} if models.expanders() else {}),
+    "Halftone": halftone.tab,
+    "Batch": batch.tab,
+    "Benchmark": benchmark.tab,
+    "About": about.tab,
+}
 HERE = Path(__file__).parent
 
 

@@ -22,15 +22,14 @@ REPEATS = 3
 
 def benchmark(progress: gr.Progress = gr.Progress()) -> tuple[str, pd.DataFrame]:
     """Median time of each model from array to array, at a few sizes, after one run to warm up; as Markdown and for the chart."""
-    dots = read(SAMPLES / "kodim23_floyd-steinberg.png").pages[0].pixels
     rows = []
     steps = [(name, size) for name in sdk.releases() for size in SIZES]
     for i, (name, size) in enumerate(steps):
         progress((i, len(steps)), desc=f"{name}, {size} x {size} px", unit="sizes")
-        restorer = models.restorer(name)
-        picture = np.tile(dots, (-(-size // dots.shape[0]), -(-size // dots.shape[1])))[:size, :size]
-        restorer.run(picture)
-        rows.append((name, f"{size} x {size}", statistics.median(_seconds(restorer, picture) for _ in range(REPEATS))))
+        runner = models.runner(name)
+        picture = _picture(name, size)
+        runner.run(picture)
+        rows.append((name, f"{size} x {size}", statistics.median(_seconds(runner, picture) for _ in range(REPEATS))))
     chart = pd.DataFrame([(f"{name}, {size}", seconds) for name, size, seconds in rows], columns=["picture", "seconds"])
     return _as_markdown(rows), chart
 
@@ -38,13 +37,22 @@ def benchmark(progress: gr.Progress = gr.Progress()) -> tuple[str, pd.DataFrame]
 def _as_markdown(rows: list[tuple[str, str, float]]) -> str:
     lines = ["| model | size, px | time, s | runs on |", "|---|---|---|---|"]
     return "\n".join(
-        lines + [f"| {name} | {size} | {seconds:.3f} | {models.backend(models.restorer(name))} |" for name, size, seconds in rows]
+        lines + [f"| {name} | {size} | {seconds:.3f} | {models.backend(models.runner(name))} |" for name, size, seconds in rows]
     )
 
 
-def _seconds(restorer: sdk.InverseHalftoner, picture: np.ndarray) -> float:
+def _picture(name: str, size: int) -> np.ndarray:
+    """What the model is for, size x size px: dots, or few bits."""
+    if name in models.expanders():
+        pixels = sdk.Halftoner("bit-depth", bits=3).run(SAMPLES / "kodim23_grey.png")
+    else:
+        pixels = read(SAMPLES / "kodim23_floyd-steinberg.png").pages[0].pixels
+    return np.tile(pixels, (-(-size // pixels.shape[0]), -(-size // pixels.shape[1])))[:size, :size]
+
+
+def _seconds(runner: sdk.InverseHalftoner | sdk.BitDepthExpander, picture: np.ndarray) -> float:
     started = time.perf_counter()
-    restorer.run(picture)
+    runner.run(picture)
     return time.perf_counter() - started
 
 

@@ -12,15 +12,16 @@ from gradio.blocks import Block
 
 import sdk
 from demo import models
+from demo.lpips import lpips
 from demo.pictures import first_page, previews, psnr, ssim
 from demo.restore import download_button, picture_field, slider, take_sample
 from demo.workspace import errors_shown, given, new_folder, public_text
 from sdk.files import halftone_suffix, restored_suffix
 from sdk.halftoning import METHODS
-from sdk.halftoning.palettes import PALETTES
+from sdk.halftoning.palettes import PALETTE_DITHERS, PALETTES
 from sdk.halftoning.thresholds import DOTS
 
-CHOICES = {"dot": DOTS, "palette": PALETTES}
+CHOICES = {"dot": DOTS, "palette": PALETTES, "dither": PALETTE_DITHERS}
 FIRST = "floyd-steinberg"
 PARAMETERS = {name: default for method in METHODS.values() for name, default in method.parameters.items()}
 
@@ -63,16 +64,18 @@ _with_table_parameters(halftone)
 
 
 def _report(original: Path, dots: Path, restored: Path, grey: bool, done: models.Restoration) -> str:
-    """A table of PSNR and SSIM; with ``grey``, the original is turned to grey as the halftoner does."""
+    """A table of PSNR, SSIM and LPIPS; with ``grey``, the original is turned to grey as the halftoner does."""
     photo = first_page(original)
     if grey and photo.ndim == 3:
         photo = photo @ [0.299, 0.587, 0.114]
-    rows = ["| against the original | PSNR | SSIM |", "|---|---|---|"]
+    rows = ["| against the original | PSNR | SSIM | LPIPS |", "|---|---|---|---|"]
     for name, path in (("the halftone", dots), ("restored", restored)):
         picture = first_page(path)
         if picture.ndim > photo.ndim:  # the palette method makes colour of grey
             picture = picture.mean(axis=-1)
-        rows.append(f"| {name} | {psnr(picture, photo):.2f} dB | {ssim(picture, photo):.3f} |")
+        distance = lpips(picture, photo)
+        looks = "not measured" if distance is None else f"{distance:.3f}"
+        rows.append(f"| {name} | {psnr(picture, photo):.2f} dB | {ssim(picture, photo):.3f} | {looks} |")
     notes = [f"**Note:** {public_text(text)}" for text in done.warnings]
     return "\n\n".join(["\n".join(rows), f"**Restored:** {done}.", *notes])
 

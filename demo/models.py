@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 import sdk
+from sdk.catalog import metadata_of, released_for
 
 ONE_SLOT: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 1}
 """Options of every event that computes: they share one place in the queue's front."""
@@ -21,7 +22,7 @@ SCALES = (1.0, 0.75, 0.5, 0.25)
 
 
 def model_menu() -> gr.Dropdown:
-    choices = [("auto: look at the picture first", "auto"), *((name, name) for name in sdk.releases())]
+    choices = [("auto: look at the picture first", "auto"), *((name, name) for name in released_for("inverse-halftoning"))]
     info = "fast: clean 1-bit dithers. scan: scans of print. auto takes the right one."
     return gr.Dropdown(choices, value="auto", label="Model", info=info)
 
@@ -29,6 +30,21 @@ def model_menu() -> gr.Dropdown:
 @lru_cache(maxsize=8)
 def restorer(model: str, scale: float = 1.0) -> sdk.InverseHalftoner:
     return sdk.InverseHalftoner(model, scale=scale)
+
+
+def expanders() -> tuple[str, ...]:
+    """The released models that expand few bits."""
+    return released_for("bit-depth-expansion")
+
+
+@lru_cache(maxsize=2)
+def expander(model: str) -> sdk.BitDepthExpander:
+    return sdk.BitDepthExpander(model)
+
+
+def runner(model: str) -> sdk.InverseHalftoner | sdk.BitDepthExpander:
+    """What runs a released model."""
+    return expander(model) if metadata_of(model).task == "bit-depth-expansion" else restorer(model)
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,7 @@ def restore_file(
     return Restoration(models, seconds, sorted(texts), backend(chosen))
 
 
-def backend(chosen: sdk.InverseHalftoner) -> str:
+def backend(chosen: sdk.InverseHalftoner | sdk.BitDepthExpander) -> str:
     """What runs it, in words."""
     facts = chosen.describe()
     facts = facts["loaded"][0] if "loaded" in facts else facts

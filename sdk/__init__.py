@@ -3,6 +3,7 @@
 from sdk import errors
 from sdk.analysis import Analysis, analyze
 from sdk.auto import Choice, NoHalftoneWarning
+from sdk.bit_depth import BitDepthExpander
 from sdk.catalog import releases
 from sdk.halftoner import Halftoner
 from sdk.inverse_halftoner import InverseHalftoner
@@ -12,6 +13,7 @@ from sdk.version import __version__
 
 __all__ = [
     "Analysis",
+    "BitDepthExpander",
     "Choice",
     "Halftoner",
     "InverseHalftoner",

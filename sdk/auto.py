@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
-from sdk.catalog import releases
+from sdk.bit_depth import BitDepthNetwork
+from sdk.catalog import metadata_of, releases
+from sdk.few_bits import is_few_bit
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.network import Network
+from sdk.network import HalftoneNetwork
 
 
 class NoHalftoneWarning(UserWarning):
@@ -38,7 +40,7 @@ def model_for(kind: str) -> str | None:
 
 
 class AutoNetwork:
-    """Stands in for a ``Network``; the models are loaded when first needed. ``choice`` is that of the latest picture."""
+    """Stands in for a ``HalftoneNetwork``; the models are loaded when first needed. ``choice`` is that of the latest picture."""
 
     metadata = ModelMetadata(
         name="auto",
@@ -49,9 +51,9 @@ class AutoNetwork:
         training_data="see each model",
     )
 
-    def __init__(self, on_choice: Callable[[Choice], None] | None = None, **options: Any):
-        self._options, self._on_choice, self._lock = options, on_choice, Lock()
-        self._networks: dict[str, Network] = {}
+    def __init__(self, on_choice: Callable[[Choice], None] | None = None, threshold: float | None = None, **options: Any):
+        self._options, self._threshold, self._on_choice, self._lock = options, threshold, on_choice, Lock()
+        self._networks: dict[str, HalftoneNetwork | BitDepthNetwork] = {}
         self.choice: Choice | None = None
         self._load(next(iter(releases())))  # options that do not fit are refused now, not at the first picture
 
@@ -62,7 +64,9 @@ class AutoNetwork:
     def restore(self, pixels: np.ndarray) -> np.ndarray:
         """As ``Network.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``."""
         analysis = analyze_pixels(pixels)
-        choice = self.choice = Choice(analysis, model_for(analysis.kind))
+        # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
+        left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
+        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:
@@ -70,14 +74,17 @@ class AutoNetwork:
                 f"No model restores this picture ({analysis.kind}); it is returned unchanged. "
                 "If it is a halftone all the same, name a model: 'fast' for 1-bit dithers, 'scan' for scans of print.",
                 NoHalftoneWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
             return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
         network = self._load(choice.model)
-        return network.restore(pixels, analysis)
+        return network.restore(pixels, analysis) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
 
-    def _load(self, name: str) -> Network:
+    def _load(self, name: str) -> HalftoneNetwork | BitDepthNetwork:
         with self._lock:
             if name not in self._networks:
-                self._networks[name] = Network(name, **self._options)
+                if metadata_of(name).task == BitDepthNetwork.task:
+                    self._networks[name] = BitDepthNetwork(name, **self._options)
+                else:
+                    self._networks[name] = HalftoneNetwork(name, **self._options, threshold=self._threshold)
             return self._networks[name]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import ModelError, nearest
+from sdk.metadata import ModelMetadata
+from sdk.onnx_file import read_props
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,6 +64,17 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
     if Path(text).suffix.lower() not in (".onnx",):
         raise ModelError(f"{text} does not end in .onnx; this version runs ONNX files and released models ({', '.join(releases())}).")
     return _read(Path(text), "Check the path."), text
+
+
+def metadata_of(model: str | os.PathLike) -> ModelMetadata:
+    """What a catalog name or an .onnx file says of itself, without a runtime."""
+    data, where = model_bytes(model)
+    return ModelMetadata.from_props(read_props(data, where), where)
+
+
+def released_for(task: str) -> tuple[str, ...]:
+    """The names of the releases for one of ``sdk.metadata.TASKS``."""
+    return tuple(name for name in releases() if metadata_of(name).task == task)
 
 
 def _read(path: Path, advice: str) -> bytes:

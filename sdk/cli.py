@@ -1,4 +1,4 @@
-"""The command line: ``inverse-halftoner restore | analyze | halftone | build | cache | models | info``."""
+"""The command line: ``inverse-halftoner restore | expand | analyze | halftone | build | cache | models | info | demo``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 import sdk
 from sdk import errors, files
-from sdk.backends import BACKENDS
+from sdk.backends import BACKENDS, open_backend
 from sdk.batch import Job, Outcome, plan_jobs, run_jobs
+from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
+from sdk.few_bits import check_bits
 from sdk.halftoning import METHODS, method_named
 
 EXAMPLES = """examples:
@@ -22,6 +25,7 @@ EXAMPLES = """examples:
   inverse-halftoner restore scans/ -o restored/                 a folder; its tree is kept, finished files are skipped
   inverse-halftoner restore 'scans/*.png' cover.gif -o restored/
   inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5
+  inverse-halftoner expand banded.png -o smooth.png              1..5 bits a channel, back to 8
   inverse-halftoner halftone photo.jpg -o dots.png --method am-screen --set lpi=85 --set dpi=300
   inverse-halftoner models
 """
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="inverse-halftoner",
-        description="Turn halftones (1-bit dithers, scans cut to two levels) back into continuous-tone photographs.",
+        description="Turn halftones (1-bit dithers, scans of print) and pictures of few bits back into continuous-tone photographs.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -60,13 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument(
         "--model", default="auto", help="a name from `inverse-halftoner models`, an .onnx or .engine file, or auto: look first (default)"
     )
-    restore.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
-    )
-    restore.add_argument("--backend", default="auto", choices=BACKENDS, help="default: onnxruntime; TensorRT for .engine files")
-    restore.add_argument("--precision", metavar="P", help="fp32, bf16 (openvino, tensorrt) or fp16 (tensorrt); default: the backend's")
-    restore.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
-    restore.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
+    _add_runtime(restore)
     restore.add_argument(
         "--scale", type=float, default=1.0, metavar="FACTOR", help="size of the result against the input's, 0.05..4 (default: 1)"
     )
@@ -76,9 +74,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
-    restore.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
     restore.add_argument("-v", "--verbose", action="store_true", help="say what auto found in each file and which model it took")
     restore.set_defaults(command=_restore)
+
+    expand = commands.add_parser(
+        "expand",
+        help="few bits -> photograph",
+        description="Give pictures of 1 to 5 bits a channel (posterised, RGB565) their tones back. Sources are never changed.",
+    )
+    _add_files(expand)
+    expand.add_argument("--bits", type=int, metavar="N", help="bits a channel, 1..5 (default: told from the levels of each page)")
+    expand.add_argument("--model", default="companding", help="a name from `inverse-halftoner models`, an .onnx or .engine file")
+    _add_runtime(expand)
+    expand.set_defaults(command=_expand)
 
     analyze = commands.add_parser(
         "analyze", help="say what pictures are", description="Say what each picture is: dither, print screen with its period, palette ..."
@@ -108,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="everything a model says of itself")
     info.add_argument("model", help="a name from `inverse-halftoner models`, or an .onnx file")
     info.set_defaults(command=_info)
+
+    add_demo_command(commands)
     return parser
 
 
@@ -124,6 +134,22 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_runtime(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
+    )
+    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="default: onnxruntime; TensorRT for .engine files")
+    parser.add_argument("--precision", metavar="P", help="fp32, bf16 (openvino, tensorrt) or fp16 (tensorrt); default: the backend's")
+    parser.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
+    parser.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")
+
+
+def _runtime(options: argparse.Namespace) -> dict[str, Any]:
+    """What ``_add_runtime`` added, for the constructors of restorers."""
+    return {name: getattr(options, name) for name in ("device", "backend", "precision", "tile", "overlap", "threads")}
+
+
 def _method_table() -> str:
     def parameters(name: str) -> str:
         return ", ".join(f"{key}={value}" for key, value in METHODS[name].parameters.items())
@@ -134,17 +160,7 @@ def _method_table() -> str:
 
 def _restore(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
-    restorer = sdk.InverseHalftoner(
-        options.model,
-        device=options.device,
-        tile=options.tile,
-        overlap=options.overlap,
-        threshold=options.threshold,
-        threads=options.threads,
-        scale=options.scale,
-        backend=options.backend,
-        precision=options.precision,
-    )
+    restorer = sdk.InverseHalftoner(options.model, threshold=options.threshold, scale=options.scale, **_runtime(options))
     kinds = (sdk.NotTwoLevelsWarning, sdk.NoHalftoneWarning)
 
     def restore(job: Job) -> list[str]:
@@ -157,6 +173,18 @@ def _restore(options: argparse.Namespace) -> int:
         return sorted({str(warning.message) for warning in caught if warning.category in kinds})
 
     return _run(jobs, options, restore)
+
+
+def _expand(options: argparse.Namespace) -> int:
+    check_bits(options.bits)
+    jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
+    expander = sdk.BitDepthExpander(options.model, **_runtime(options))
+
+    def expand(job: Job) -> list[str]:
+        expander.run_file(job.source, job.target, options.bits, options.overwrite)
+        return []
+
+    return _run(jobs, options, expand)
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -237,8 +265,8 @@ def _models(_: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    restorer = sdk.InverseHalftoner(options.model, device="cpu")
-    for key, value in vars(restorer.metadata).items():
+    backend, where = open_backend(options.model, "cpu")  # it shall run, too
+    for key, value in vars(sdk.ModelMetadata.from_props(backend.metadata, where)).items():
         print(f"{key}: {value}")
     return 0
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from sdk import files
 from sdk.auto import AutoNetwork, Choice
-from sdk.errors import ImageReadError, ImageWriteError, OptionError, UnsupportedImageError
-from sdk.images import ACCEPTED, Picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.cuda.device_array import DeviceArray, is_device_array
+from sdk.errors import OptionError
+from sdk.images import Picture
 from sdk.metadata import ModelMetadata
-from sdk.network import Network, resize
-
-ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
+from sdk.network import HalftoneNetwork, resize
+from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
 
 class InverseHalftoner:
@@ -66,7 +62,7 @@ class InverseHalftoner:
         self.scale = scale
         options = {"device": device, "tile": tile, "overlap": overlap, "threshold": threshold, "threads": threads}
         options |= {"backend": backend, "precision": precision}
-        self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else Network(model, **options)
+        self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else HalftoneNetwork(model, **options)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -88,34 +84,17 @@ class InverseHalftoner:
         ndarray -> ndarray: HxW or HxWx3/4, RGB; uint8, uint16 and float32 keep their dtype, bool becomes uint8.
         PIL image -> PIL image, with DPI and ICC profile in ``info``.  Encoded bytes -> bytes in the same format (PNG if
         that cannot hold the result), all pages and metadata kept.  Path -> ndarray (the first page).
+        With TensorRT also arrays in GPU memory (torch, CuPy, numba, JAX; ``__cuda_array_interface__`` or DLPack) -> ``DeviceArray``,
+        which offers both; nothing leaves the GPU, and floats are not checked to be in [0, 1].
         Raises ``ImageReadError`` or ``UnsupportedImageError``.
         """
-        if isinstance(image, np.ndarray):
-            return picture_to_array(self._restore(picture_from_array(image)))
-        if isinstance(image, Image.Image):
-            restored = picture_to_pil(self._restore(picture_from_pil(image)))
-            restored.info |= {key: image.info[key] for key in ("dpi", "icc_profile", "exif") if key in image.info}
-            if "dpi" in restored.info:
-                restored.info["dpi"] = tuple(float(value) * self.scale for value in restored.info["dpi"])
-            return restored
-        if isinstance(image, bytes):
-            file = files.read(image)
-            restored_pages = [self._restore(page) for page in file.pages]
-            fits = file.format in files.FORMATS.values() and files.why_not(restored_pages, file.format) is None
-            return files.encode(file.with_pages(restored_pages, self.scale), file.format if fits else "PNG")
-        if isinstance(image, (str, os.PathLike)):
-            return picture_to_array(self._restore(files.read(image, first_page_only=True).pages[0]))
-        raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
+        if is_device_array(image):
+            return self._restore_in_gpu_memory(image)
+        return restore_image(image, self._restore, self.scale)
 
     def run_batch(self, images: Iterable[ImageLike]) -> list[Any]:
         """``run`` on each; the first bad picture raises, naming its place. Folders are the CLI's job, which goes on past them."""
-        restored = []
-        for i, image in enumerate(images):
-            try:
-                restored.append(self.run(image))
-            except (ImageReadError, UnsupportedImageError) as error:
-                raise type(error)(f"Picture {i} of the batch: {error}") from error
-        return restored
+        return restore_batch(images, self.run)
 
     def run_file(
         self,
@@ -128,16 +107,12 @@ class InverseHalftoner:
 
         The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress.
         """
-        files.check_target(target, overwrite)
-        file = files.read(source)
-        if reason := files.why_not([_as_restored(page) for page in file.pages], files.format_for(target)):
-            raise ImageWriteError(f"{target}: {reason}")
-        restored = []
-        for i, page in enumerate(file.pages, start=1):
-            restored.append(self._restore(page))
-            if on_page:
-                on_page(i, len(file.pages))
-        files.write(target, file.with_pages(restored, self.scale), overwrite)
+        restore_file(source, target, self._restore, self.scale, overwrite, on_page)
+
+    def _restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
+        if isinstance(self._network, AutoNetwork) or self.scale != 1:
+            raise OptionError("'auto' and scale look at pictures on the CPU; for arrays in GPU memory name a model, and leave scale at 1.")
+        return self._network.restore_in_gpu_memory(picture)
 
     def _restore(self, picture: Picture) -> Picture:
         restored = self._network.restore(picture.pixels)
@@ -146,9 +121,3 @@ class InverseHalftoner:
         height, width = (max(1, round(extent * self.scale)) for extent in restored.shape[:2])
         alpha = None if picture.alpha is None else resize(picture.alpha, height, width)
         return replace(picture, alpha=alpha).with_pixels(resize(restored, height, width))
-
-
-def _as_restored(page: Picture) -> Picture:
-    """A page of the kind its restoration will be: 1 bit becomes 8, without a copy."""
-    is_bool = page.pixels.dtype == np.bool_
-    return replace(page, pixels=page.pixels.view(np.uint8)) if is_bool else page

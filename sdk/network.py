@@ -1,11 +1,11 @@
-"""One network on one backend: pixels in, restored pixels of the same kind out."""
+"""Networks on backends: pixels in, restored pixels of the same kind out."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -13,14 +13,24 @@ import numpy as np
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.spectrum import Peak
 from sdk.backends import open_backend
+from sdk.backends.tensorrt import TensorRtBackend
+from sdk.cuda.device_array import DeviceArray
+from sdk.cuda.pipeline import GpuPipeline
 from sdk.errors import ModelError, OptionError
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.screen_residue import remove_residue, screen_frequencies
-from sdk.tiling import infer_tiled
+from sdk.tiling import Infer, infer_tiled
 
 TWO_LEVEL_SHARE = 0.9
 """A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
+
+
+RUN_BY = {
+    "inverse-halftoning": "sdk.InverseHalftoner (inverse-halftoner restore)",
+    "bit-depth-expansion": "sdk.BitDepthExpander (inverse-halftoner expand)",
+}
+"""Task -> who runs its models."""
 
 
 class NotTwoLevelsWarning(UserWarning):
@@ -28,7 +38,12 @@ class NotTwoLevelsWarning(UserWarning):
 
 
 class Network:
-    """A model as ``InverseHalftoner`` runs it; the arguments are the same."""
+    """A model on a backend, and the tiles it works on; each subclass runs the models of one task."""
+
+    task: ClassVar[str]
+    """Of ``sdk.metadata.TASKS``."""
+    conditions: ClassVar[tuple[str, ...]] = ()
+    """The planes it gives after those of the picture."""
 
     def __init__(
         self,
@@ -37,16 +52,15 @@ class Network:
         device: str = "auto",
         tile: int | None = None,
         overlap: int | None = None,
-        threshold: float | None = None,
         threads: int | None = None,
         backend: str = "auto",
         precision: str | None = None,
     ):
         self._backend, where = open_backend(model, device, backend=backend, precision=precision, threads=threads, tile=tile)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
-        _refuse_other_inputs(self.metadata, where)
+        _refuse_other_tasks(self.metadata, self.task, where)
+        _refuse_other_inputs(self.metadata, self.conditions, where)
         self.tile, self.overlap = _tile_and_overlap(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
-        self.threshold = threshold
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how."""
@@ -57,8 +71,41 @@ class Network:
             "precision": self._backend.precision,
             "tile": self.tile,
             "overlap": self.overlap,
-            "threshold": self.threshold,
         }
+
+    def _by_tiles(self, pixels: np.ndarray, infer: Infer) -> np.ndarray:
+        """``infer`` takes a tile in the dtype of ``pixels``: so a page becomes floats, four times its size, one tile at a time."""
+        return infer_tiled(pixels, infer, self.tile, self.overlap, self.metadata.size_multiple)
+
+    def _run(self, values: np.ndarray, *conditions: float) -> np.ndarray:
+        """(1, planes, h, w) float32 -> the same; a grey plane is given thrice to models of RGB, and the mean of the three comes back."""
+        grey_to_rgb = self.metadata.input_color == "rgb" and values.shape[1] == 1
+        planes = [np.repeat(values, 3, axis=1) if grey_to_rgb else values]
+        planes += [np.full_like(values[:, :1], condition) for condition in conditions]
+        restored = self._backend.run(np.concatenate(planes, axis=1) if conditions else planes[0])
+        return restored.mean(axis=1, keepdims=True) if grey_to_rgb else restored
+
+
+class HalftoneNetwork(Network):
+    """A model as ``InverseHalftoner`` runs it; the arguments are the same."""
+
+    task = "inverse-halftoning"
+
+    def __init__(self, model: str | os.PathLike, *, threshold: float | None = None, **options: Any):
+        super().__init__(model, **options)
+        self.threshold = threshold
+        self._pipeline = self._open_pipeline()
+
+    def _open_pipeline(self) -> GpuPipeline | None:
+        """What restores a whole picture on the GPU, for backends whose engines take GPU memory."""
+        if not isinstance(self._backend, TensorRtBackend):
+            return None
+        tiling = {"tile": self.tile, "overlap": self.overlap, "multiple": self.metadata.size_multiple}
+        return GpuPipeline(self._backend, self._backend.driver, **tiling, threshold=self.threshold)
+
+    def describe(self) -> dict[str, Any]:
+        """What runs, and how."""
+        return super().describe() | {"threshold": self.threshold}
 
     def restore(self, pixels: np.ndarray, analysis: Analysis | None = None) -> np.ndarray:
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8.
@@ -76,7 +123,25 @@ class Network:
         fitted = resize(pixels, max(8, round(height * factor)), max(8, round(width * factor)))
         return resize(self._restore_planes(fitted, screen_frequencies(luma(fitted))), height, width)
 
+    def restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
+        """An array on the GPU (``__cuda_array_interface__`` or DLPack), alpha included -> one of the same shape and dtype there."""
+        if self._pipeline is None:
+            raise OptionError(
+                f"{self._backend.name} on {self._backend.device} takes no arrays in GPU memory. Use device='cuda' with TensorRT, or give a "
+                "numpy array (tensor.cpu().numpy(), cupy.asnumpy(array))."
+            )
+        if self.metadata.periods is not None:
+            raise OptionError(
+                f"{self.metadata.name!r} measures the screen of each picture on the CPU, so give it numpy arrays "
+                "(tensor.cpu().numpy(), cupy.asnumpy(array))."
+            )
+        return self._pipeline.run(picture)
+
     def _restore_planes(self, pixels: np.ndarray, screen: Sequence[Peak] = ()) -> np.ndarray:
+        if self._pipeline is not None:
+            if not screen:
+                return self._pipeline.run(pixels)
+            return from_unit(remove_residue(self._pipeline.run(pixels, unclipped=True), screen), pixels.dtype)
         if self.metadata.input_color == "rgb" or pixels.ndim == 2:
             return self._infer(pixels, screen)
         first = self._infer(np.ascontiguousarray(pixels[..., 0]), screen)
@@ -87,17 +152,11 @@ class Network:
         return np.stack(planes, axis=-1)
 
     def _infer(self, pixels: np.ndarray, screen: Sequence[Peak]) -> np.ndarray:
-        grey_to_rgb = self.metadata.input_color == "rgb" and pixels.ndim == 2
-
-        def infer(part: np.ndarray) -> np.ndarray:  # tiles become float one at a time: a whole page of floats would be four times the page
+        def infer(part: np.ndarray) -> np.ndarray:
             values = to_unit(part)
-            values = values if self.threshold is None else (values > self.threshold).astype(np.float32)
-            if not grey_to_rgb:
-                return self._backend.run(values)
-            return self._backend.run(np.repeat(values, 3, axis=1)).mean(axis=1, keepdims=True)
+            return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32))
 
-        restored = infer_tiled(pixels, infer, self.tile, self.overlap, self.metadata.size_multiple)
-        return from_unit(remove_residue(restored, screen), pixels.dtype)
+        return from_unit(remove_residue(self._by_tiles(pixels, infer), screen), pixels.dtype)
 
 
 def fitting_scale(period: float | None, periods: tuple[float, float]) -> float:
@@ -148,13 +207,20 @@ def _tile_and_overlap(metadata: ModelMetadata, tile: int, overlap: int | None) -
     return tile, overlap
 
 
-def _refuse_other_inputs(metadata: ModelMetadata, where: str) -> None:
-    """This version feeds one grey plane or RGB in [0, 1] and nothing else."""
-    colours = (metadata.input_color, metadata.output_color)
-    if colours not in (("grey", "grey"), ("rgb", "rgb")) or metadata.input_range != (0.0, 1.0) or metadata.needs_noise:
+def _refuse_other_tasks(metadata: ModelMetadata, task: str, where: str) -> None:
+    if metadata.task != task:
+        raise ModelError(f"{where} is a model for {metadata.task}, not for {task}; run it by {RUN_BY[metadata.task]}.")
+
+
+def _refuse_other_inputs(metadata: ModelMetadata, conditions: tuple[str, ...], where: str) -> None:
+    """This version feeds one grey plane or RGB in [0, 1], then the conditions of the task, and nothing else."""
+    colours, given = (metadata.input_color, metadata.output_color), " and ".join(("", *conditions))
+    known = colours in (("grey", "grey"), ("rgb", "rgb")) and metadata.input_range == (0.0, 1.0)
+    if not known or metadata.needs_noise or metadata.conditions != conditions:
+        wanted = " and ".join(("", *metadata.conditions, *(["noise"] if metadata.needs_noise else [])))
         raise ModelError(
-            f"{where} takes {metadata.input_color} in {metadata.input_range}{' and noise' if metadata.needs_noise else ''}; "
-            "this version runs models of one grey plane or of RGB in (0.0, 1.0). Upgrade inverse-halftoner."
+            f"{where} takes {metadata.input_color} in {metadata.input_range}{wanted}; "
+            f"this version runs models of one grey plane or of RGB in (0.0, 1.0){given}. Upgrade inverse-halftoner."
         )
 
 
@@ -174,5 +240,5 @@ def warn_if_not_two_levels(pixels: np.ndarray) -> None:
             "If it is a scan of print, use the model 'scan' (--model scan), or 'auto', which looks first. If JPEG coding or smoothing "
             "blurred its dots, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the original size.",
             NotTwoLevelsWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -14,6 +14,8 @@ from sdk.errors import DeviceError, ModelError, OptionError, nearest
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
+BATCH = 4
+"""Tiles at once of engines that are built on the way."""
 
 
 class Backend(Protocol):
@@ -120,7 +122,8 @@ def _open_cached_engine(onnx: bytes, where: str, precision: str | None, tile: in
 
     driver = open_driver()  # before a build of minutes for a GPU that is not there
     turing = "7.5" if driver.compute_capability == (7, 5) else None  # TensorRT-RTX leaves it out unless it is named
-    engine = cached_engine(onnx, BuildOptions(precision=precision or "fp16", tile=tile, compute_capability=turing), where=where)
+    options = BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH, compute_capability=turing)
+    engine = cached_engine(onnx, options, where=where)
     return TensorRtBackend(engine, driver, where)
 
 

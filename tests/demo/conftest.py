@@ -1,4 +1,4 @@
-"""The demo as visitors meet it: `python -m demo` in a process of its own."""
+"""The demo as visitors meet it: `inverse-halftoner demo` in a process of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("demo") / "log.txt"
-    command = [sys.executable, "-m", "demo", "--port", str(port)]
+    command = [sys.executable, "-m", "sdk.cli", "demo", "--port", str(port)]
     environment = os.environ | {"GRADIO_HEARTBEAT_INTERVAL": "1"}
     with log.open("w") as stream:
         process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, env=environment)

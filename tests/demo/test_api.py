@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import gradio as gr
 import numpy as np
 import pytest
@@ -19,13 +20,17 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import sdk
-from demo import benchmark
+from demo import about, app, benchmark, halftone, models
+from demo.lpips import LEAST_SIDE, lpips
 from demo.pictures import psnr, ssim
 from demo.workspace import FOLDER, end_session, new_folder, public_text
+from sdk.catalog import released_for
 from sdk.files import read
+from sdk.halftoning.palettes import quantise_bits
 from tests.demo.conftest import ROOT, Server
 
 SAMPLES = ROOT / "docs" / "samples"
+EXPANDERS = released_for("bit-depth-expansion")
 REQUESTS, CLIENTS, WARM = 50, 4, 10
 
 
@@ -93,7 +98,31 @@ def test_halftone_is_that_of_the_sdk(client: Client, photo: np.ndarray, tmp_path
     assert np.array_equal(pixels(dots), expected)
     restored_pixels = sdk.InverseHalftoner("scan").run(expected)
     assert np.array_equal(pixels(restored), restored_pixels)
-    assert f"{psnr(restored_pixels.astype(float), photo[:128, :160].astype(float)):.2f} dB" in report
+    a, b = restored_pixels.astype(float), photo[:128, :160].astype(float)
+    assert f"| restored | {psnr(a, b):.2f} dB | {ssim(a, b):.3f} | {lpips(a, b):.3f} |" in report
+
+
+@pytest.mark.parametrize("model", EXPANDERS)
+def test_expanded_pixels_are_those_of_the_sdk(client: Client, model: str, photo: np.ndarray, tmp_path: Path) -> None:
+    source = tmp_path / "banded.png"
+    few = quantise_bits(photo[:96, :160], 2)
+    Image.fromarray(few).save(source, dpi=(300, 300))
+    expected = sdk.BitDepthExpander(model).run(few)
+    for bits, word in ((0, "Found"), (2, "Given")):
+        (before, after), report, file = client.predict(handle_file(str(source)), bits=bits, api_name="/expand")
+        assert np.array_equal(pixels(file), expected)
+        assert np.array_equal(pixels(after), expected)
+        assert np.array_equal(pixels(before), few)
+        assert Path(file).name == "banded_expanded.png"
+        assert f"**{word}:** 2 bits a channel." in report
+        assert f"model `{model}`" in report
+
+
+@pytest.mark.parametrize("_", EXPANDERS[:1])
+def test_what_is_not_few_bits_is_explained(client: Client, _: str) -> None:
+    with pytest.raises(AppError, match="continuous tone") as caught:
+        client.predict(handle_file(str(SAMPLES / "kodim23_grey.png")), api_name="/expand")
+    assert "Accepted: 1 to 5 bits a channel" in str(caught.value)
 
 
 def test_empty_parameters_have_the_defaults_of_the_method(client: Client, photo: np.ndarray, tmp_path: Path) -> None:
@@ -176,10 +205,10 @@ def test_too_many_pixels_are_refused_before_any_work(client: Client, tmp_path: P
 def test_endpoints_are_documented(server: Server) -> None:
     with urllib.request.urlopen(f"{server.url}gradio_api/info") as answer:
         endpoints = json.load(answer)["named_endpoints"]
-    assert set(endpoints) == {"/restore", "/halftone", "/batch"}
+    needed = {"/restore": ["source"], "/halftone": ["source"], "/batch": ["sources"]} | ({"/expand": ["source"]} if EXPANDERS else {})
     assert all(endpoint["description"] for endpoint in endpoints.values())
     required = {name: [p["parameter_name"] for p in e["parameters"] if not p["parameter_has_default"]] for name, e in endpoints.items()}
-    assert required == {"/restore": ["source"], "/halftone": ["source"], "/batch": ["sources"]}
+    assert required == needed
 
 
 @pytest.mark.slow
@@ -230,6 +259,39 @@ def test_benchmark_measures_every_model(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(chart["picture"]) == [f"{name}, {size} x {size}" for name in sdk.releases() for size in (64, 96)]
     assert (chart["seconds"] > 0).all()
     assert table.count("\n") == len(chart) + 1
+
+
+def test_the_tab_that_expands_is_there_when_a_model_is() -> None:
+    assert ("Expand bits" in app.TABS) == bool(EXPANDERS) == bool(models.expanders())
+
+
+def test_every_parameter_of_the_methods_has_a_field_and_every_model_is_told_about() -> None:
+    with gr.Blocks():
+        assert all(halftone._parameter_field(name, default) for name, default in halftone.PARAMETERS.items())
+        for name in sdk.releases():
+            assert "Trained on" in about._model(name)
+        menu = [value for _, value in models.model_menu().choices]
+    assert menu == ["auto", *released_for("inverse-halftoning")]
+
+
+def test_lpips_is_that_of_the_training(data: Path, photo: np.ndarray) -> None:
+    metrics = pytest.importorskip("training.metrics", reason="compared with the training's own LPIPS, which needs torch")
+    trained = metrics.Lpips(data / "alexnet_features_lpips_fp16.npz")
+    colour = np.dstack([photo[:200, :300], photo[100:300, 100:400], photo[:200, 200:500]])
+    for picture in (photo[:97, :131], colour):
+        noisy = np.clip(picture + np.random.default_rng(0).normal(0, 20, picture.shape), 0, 255).astype(np.uint8)
+        assert lpips(picture.astype(float), noisy.astype(float)) == pytest.approx(trained(picture, noisy), abs=1e-3)
+
+
+def test_lpips_by_its_behaviour(photo: np.ndarray) -> None:
+    exact = photo.astype(float)
+    assert lpips(exact, exact) == 0
+    distances = [lpips(exact, cv2.GaussianBlur(exact, (0, 0), sigma)) for sigma in (1, 3)]
+    assert 0.01 < distances[0] < distances[1] < 1
+    small = exact[:LEAST_SIDE, :LEAST_SIDE]
+    assert lpips(small, small) == 0
+    assert lpips(small[1:], small[1:]) is None
+    assert lpips(np.zeros((4000, 3001)), np.zeros((4000, 3001))) is None
 
 
 def test_ssim_and_psnr(photo: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 import sdk
+from sdk.catalog import released_for
 from sdk.files import read
 from tests.demo.conftest import ROOT, Server
 
@@ -20,6 +21,7 @@ SCREENSHOTS = ROOT / "output" / "screenshots"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 MINUTE = 60_000
+EXPANDERS = released_for("bit-depth-expansion")
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +133,20 @@ def test_halftone_and_back(page: Page, photo: np.ndarray, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("model", EXPANDERS[:1])
+def test_expand_the_example(page: Page, model: str, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Expand bits").click()
+    page.get_by_role("button", name="Take the example: Kodak picture 23, cut to 3 bits").click()
+    shown(page, "#expand-before-after")
+    page.get_by_text("File: kodim23_3_bits_expanded.png.").wait_for()
+    assert "Found: 3 bits a channel." in page.locator("#expand-report").inner_text()
+    few = sdk.Halftoner("bit-depth", bits=3).run(ROOT / "docs" / "samples" / "kodim23_grey.png")
+    path = downloaded(page, "Download the expanded file", tmp_path)
+    assert np.array_equal(read(path).pages[0].pixels, sdk.BitDepthExpander(model).run(few))
+    page.wait_for_timeout(1000)
+    page.screenshot(path=SCREENSHOTS / "desktop-expanded.png")
+
+
 def test_results_go_when_the_tab_is_closed(browser: Browser, server: Server) -> None:
     page = open_page(browser, server, DESKTOP)
     page.get_by_role("button", name="Example: 1-bit dither").click()
@@ -162,7 +178,7 @@ def test_screenshots(browser: Browser, server: Server, name: str, size: dict[str
     page.get_by_text("File: gallica_ad_truck4_restored.jpg").wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=SCREENSHOTS / f"{name}-restored.png")
-    for tab in ("Halftone", "Batch", "Benchmark", "About"):
+    for tab in (*(["Expand bits"] if EXPANDERS else []), "Halftone", "Batch", "Benchmark", "About"):
         page.evaluate("scrollTo(0, 0)")
         button = page.get_by_role("tab", name=tab)
         if not button.is_visible():  # a phone has the last tabs in a menu
@@ -170,7 +186,7 @@ def test_screenshots(browser: Browser, server: Server, name: str, size: dict[str
             button = page.locator(".overflow-dropdown").get_by_text(tab)
         button.click()
         page.wait_for_timeout(500)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{tab.lower()}.png", full_page=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{tab.lower().replace(' ', '-')}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], tab
     assert not elsewhere
     assert not errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,41 @@ def small_onnx() -> bytes:
     helper.set_model_props(model, SMALL.to_props())
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
+
+
+BITS = replace(
+    SMALL,
+    name="bits",
+    task="bit-depth-expansion",
+    input_color="rgb",
+    output_color="rgb",
+    conditions=("bits",),
+    size_multiple=32,
+    kinds=("few-bit",),
+)
+
+
+@pytest.fixture(scope="session")
+def bits_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One convolution from RGB and the plane of bits to RGB, which keeps to no quantisation interval: that is left to the SDK."""
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    rng = np.random.default_rng(0)
+    tensors = [
+        numpy_helper.from_array(rng.normal(0.03, 0.1, (3, 4, 3, 3)).astype(np.float32), "kernel"),
+        numpy_helper.from_array(np.array([0.1, 0.0, -0.1], np.float32), "shift"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, 1, ["batch", planes, "32*rows", "32*columns"]) for name, planes in (("few", 4), ("many", 3))
+    ]
+    node = helper.make_node("Conv", ["few", "kernel", "shift"], ["many"], pads=[1, 1, 1, 1])
+    model = helper.make_model(
+        helper.make_graph([node], "bits", ends[:1], ends[1:], tensors), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    helper.set_model_props(model, BITS.to_props())
+    path = tmp_path_factory.mktemp("bits") / "bits.onnx"
+    onnx.save(model, str(path))
+    return path
 
 
 @pytest.fixture(scope="session")

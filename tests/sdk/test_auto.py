@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 import sdk
+from sdk import catalog
 from sdk.auto import model_for
 from sdk.cli import main
+from sdk.halftoning.palettes import quantise_bits
 from tests.conftest import SAMPLES
 
 
@@ -47,6 +53,44 @@ def test_photographs_come_back_unchanged_with_a_warning(auto: sdk.InverseHalfton
         restored = auto.run(same)
     assert restored.dtype == dtype
     assert np.array_equal(restored, same)
+    assert auto.choice is not None
+    assert auto.choice.model is None
+
+
+@pytest.fixture
+def few_bit_release(bits_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a model for few bits in a catalog that has, besides, only ``fast``."""
+    rows = []
+    for path, kinds in ((sdk.releases()["fast"].path, ["dither", "ordered"]), (bits_onnx, ["few-bit"])):
+        digest = hashlib.sha256(Path(shutil.copy(path, tmp_path)).read_bytes()).hexdigest()
+        rows.append(f'[{path.stem}]\nfile = "{path.name}"\nsha256 = "{digest}"\nkinds = {kinds}')
+        rows.append('summary = "for tests"\nlicence = "Apache-2.0"\nmetrics = {}\n')
+    (tmp_path / "models.toml").write_text("\n".join(rows), encoding="utf-8")
+    monkeypatch.setattr(catalog, "FOLDER", tmp_path)
+    catalog.releases.cache_clear()
+    yield bits_onnx.stem
+    catalog.releases.cache_clear()
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_few_bits_go_to_the_model_for_them(few_bit_release: str, photo: np.ndarray, bits: int) -> None:
+    assert catalog.released_for("bit-depth-expansion") == (few_bit_release,)
+    auto = sdk.InverseHalftoner("auto", device="cpu", threshold=0.5)
+    few = quantise_bits(photo, bits)
+    restored = auto.run(few)
+    assert auto.choice is not None
+    assert (auto.choice.analysis.kind, auto.choice.model) == ("few-bit", few_bit_release)
+    assert np.array_equal(restored, sdk.BitDepthExpander(few_bit_release, device="cpu").run(few))
+    assert [model["model"] for model in auto.describe()["loaded"]] == ["fast", few_bit_release]
+
+
+def test_even_steps_of_no_number_of_bits_are_left_alone(few_bit_release: str, photo: np.ndarray) -> None:
+    smooth = cv2.GaussianBlur(photo, (0, 0), 3)
+    poster = np.rint(np.rint(smooth / 255 * 4) * 63.75).astype(np.uint8)  # 0, 64, 128, 191, 255
+    auto = sdk.InverseHalftoner("auto", device="cpu")
+    with pytest.warns(sdk.NoHalftoneWarning, match="few-bit") as caught:
+        assert np.array_equal(auto.run(poster), poster)
+    assert caught[0].filename == __file__, "it points at the caller"
     assert auto.choice is not None
     assert auto.choice.model is None
 

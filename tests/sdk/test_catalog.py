@@ -40,7 +40,7 @@ def onnx_file(path: Path, props: dict[str, str], inputs: tuple[str, ...] = ("x",
 @pytest.mark.parametrize("name", NAMES)
 def test_metadata_of_releases_is_complete(name: str) -> None:
     release = sdk.releases()[name]
-    metadata = sdk.InverseHalftoner(name, device="cpu").metadata
+    metadata = catalog.metadata_of(name)
     assert metadata.name == release.name == name
     assert metadata.licence == release.licence == "Apache-2.0"
     assert release.summary

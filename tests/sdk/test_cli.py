@@ -14,13 +14,16 @@ import sdk
 from sdk.cli import main
 from sdk.files import ImageFile, read, write
 from sdk.halftoning import METHODS
+from sdk.halftoning.palettes import quantise_bits
 from sdk.images import Picture
 
 OPTIONS = {
     "restore": ["--output", "--overwrite", "--skip-existing", "--model", "--device", "--tile", "--overlap", "--threshold", "--threads"],
+    "expand": ["--output", "--overwrite", "--skip-existing", "--bits", "--model", "--device", "--tile"],
     "halftone": ["--output", "--overwrite", "--skip-existing", "--method", "--set", "--grey", *METHODS],
     "models": ["--help"],
     "info": ["model"],
+    "demo": ["--host", "--port"],
 }
 
 
@@ -317,6 +320,50 @@ def test_an_interrupt_reports_what_failed_so_far(
     assert "run the same command again" in printed
 
 
+# Expand
+
+
+def test_expand_a_folder_and_go_on(folder: Path, photo: np.ndarray, bits_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = quantise_bits(photo[:40, :48], 3)
+    make(few, "few/1.png", "few/sub/2.tif", "few/3.gif")
+    make(photo[:40, :48], "few/photo.png")
+    command = ["expand", "few", "-o", "many", "--model", str(bits_onnx), "--device", "cpu"]
+    assert main(command) == 1
+    out, text = capsys.readouterr()
+    assert out == "3 written to many\n"
+    assert text.startswith("error: few/photo.png: Found more than 64 levels")
+    assert below("many") == ["1.png", "3.png", "sub/2.tif"]
+    expected = sdk.BitDepthExpander(bits_onnx, device="cpu").run(few)
+    for name in below("many"):
+        np.testing.assert_array_equal(pixels(f"many/{name}"), expected)
+    assert main([*command, "--skip-existing"]) == 1
+    assert "written" not in capsys.readouterr().out
+
+
+def test_expand_takes_bits_and_keeps_what_exists(
+    folder: Path, photo: np.ndarray, bits_onnx: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = quantise_bits(photo[:40, :48], 3)
+    make(few, "in.png")
+    command = ["expand", "in.png", "-o", "out.png", "--model", str(bits_onnx)]
+    for bits, message in (("9", "1..5"), ("2", "those of 3 bits a channel, but bits=2 was given")):
+        assert main([*command, "--bits", bits]) == 1
+        assert message in stderr(capsys)
+        assert below(folder) == ["in.png"]
+    assert main([*command, "--bits", "5"]) == 0
+    np.testing.assert_array_equal(pixels("out.png"), sdk.BitDepthExpander(bits_onnx, device="cpu").run(few, bits=5))
+    assert main(command) == 1
+    assert "out.png exists already; pass --overwrite" in stderr(capsys)
+
+
+def test_expand_and_restore_name_each_other(folder: Path, dots: np.ndarray, bits_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(dots, "in.png")
+    assert main(["expand", "in.png", "-o", "out.png", "--model", "fast"]) == 1
+    assert "inverse-halftoner restore" in stderr(capsys)
+    assert main(["restore", "in.png", "-o", "out.png", "--model", str(bits_onnx)]) == 1
+    assert "inverse-halftoner expand" in stderr(capsys)
+
+
 # Halftone
 
 
@@ -405,6 +452,11 @@ def test_info_tells_all_metadata(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"{key}: {value}" in text
 
 
+def test_info_of_a_model_for_few_bits(bits_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(bits_onnx)]) == 0
+    assert "task: bit-depth-expansion\n" in capsys.readouterr().out
+
+
 def test_info_of_no_model_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.onnx").write_text("no model")
     for model, text in (("fsat", "Did you mean 'fast'"), ("text.onnx", "text.onnx cannot be loaded")):
@@ -434,6 +486,29 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert exited.value.code == 0
     assert sdk.__version__ in capsys.readouterr().out
+
+
+# Demo (tests/demo starts it by this command)
+
+
+def test_demo_runs_the_program_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    monkeypatch.setattr("runpy.run_module", lambda name, run_name: ran.append((name, run_name, sys.argv[1:], sys.path[0])))
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main(["demo", "--port", "7000"]) == 0
+    assert ran == [("demo", "__main__", ["--host", "127.0.0.1", "--port", "7000"], str(Path(sdk.__file__).parents[1]))]
+
+
+def test_demo_without_a_checkout_or_gradio_says_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["demo"]) == 1
+    assert "[demo]" in stderr(capsys)
+    monkeypatch.setattr("sdk.cli_demo.CHECKOUT", folder)
+    assert main(["demo"]) == 1
+    assert "`make demo`" in stderr(capsys)
 
 
 # As a program

@@ -191,6 +191,11 @@ def test_bf16_and_fixed_shapes(rtx: None, small_onnx: bytes) -> None:
     assert (header.precision, header.compute_capability, header.options) == ("bf16", "any", {"optimization_level": 1})
 
 
+def test_conditions_are_planes_of_the_input(rtx: None, bits_onnx: Path) -> None:
+    header = build_engine(bits_onnx.read_bytes(), dataclasses.replace(RTX, precision="fp32", tile=64)).header
+    assert header.shapes == ((1, 4, 32, 32), (1, 4, 64, 64), (1, 4, 64, 64))
+
+
 def test_for_turing_only(rtx: None, small_onnx: bytes) -> None:
     assert build_engine(small_onnx, dataclasses.replace(RTX, compute_capability="7.5")).header.compute_capability == "7.5"
 

@@ -1,0 +1,94 @@
+"""Any kind of picture in, the same kind out: what all restorers do around their work on one ``Picture``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from sdk import files
+from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
+from sdk.images import ACCEPTED, Picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
+
+ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
+Restore: TypeAlias = Callable[[Picture], Picture]
+
+
+def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any:
+    """``restore`` one picture, which becomes ``scale`` times as large; the same kind comes back.
+
+    ndarray -> ndarray: HxW or HxWx3/4, RGB; uint8, uint16 and float32 keep their dtype, bool becomes uint8.
+    PIL image -> PIL image, with DPI and ICC profile in ``info``.  Encoded bytes -> bytes in the same format (PNG if
+    that cannot hold the result), all pages and metadata kept.  Path -> ndarray (the first page).
+    Raises ``ImageReadError`` or ``UnsupportedImageError``.
+    """
+    if isinstance(image, np.ndarray):
+        return picture_to_array(restore(picture_from_array(image)))
+    if isinstance(image, Image.Image):
+        restored = picture_to_pil(restore(picture_from_pil(image)))
+        restored.info |= {key: image.info[key] for key in ("dpi", "icc_profile", "exif") if key in image.info}
+        if "dpi" in restored.info:
+            restored.info["dpi"] = tuple(float(value) * scale for value in restored.info["dpi"])
+        return restored
+    if isinstance(image, bytes):
+        file = files.read(image)
+        pages = _restore_pages(file, restore)
+        fits = file.format in files.FORMATS.values() and files.why_not(pages, file.format) is None
+        return files.encode(file.with_pages(pages, scale), file.format if fits else "PNG")
+    if isinstance(image, (str, os.PathLike)):
+        return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
+    raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
+
+
+def restore_batch(images: Iterable[ImageLike], run: Callable[[ImageLike], Any]) -> list[Any]:
+    """``run`` on each; the first bad picture raises, naming its place. Folders are the CLI's job, which goes on past them."""
+    restored = []
+    for i, image in enumerate(images):
+        try:
+            restored.append(run(image))
+        except (ImageReadError, UnsupportedImageError) as error:
+            raise type(error)(f"Picture {i} of the batch: {error}") from error
+    return restored
+
+
+def restore_file(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    restore: Restore,
+    scale: float = 1.0,
+    overwrite: bool = False,
+    on_page: Callable[[int, int], None] | None = None,
+) -> None:
+    """``restore`` a file into another one: every page or frame, with DPI, ICC profile and EXIF; nothing is written on failure.
+
+    The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress.
+    """
+    files.check_target(target, overwrite)
+    file = files.read(source)
+    if reason := files.why_not([_as_restored(page) for page in file.pages], files.format_for(target)):
+        raise ImageWriteError(f"{target}: {reason}")
+    files.write(target, file.with_pages(_restore_pages(file, restore, on_page), scale), overwrite)
+
+
+def _restore_pages(file: files.ImageFile, restore: Restore, on_page: Callable[[int, int], None] | None = None) -> list[Picture]:
+    restored = []
+    for i, page in enumerate(file.pages, start=1):
+        try:
+            restored.append(restore(page))
+        except UnsupportedImageError as error:
+            if len(file.pages) == 1:
+                raise
+            raise UnsupportedImageError(f"Page {i} of {len(file.pages)}: {error}") from error
+        if on_page:
+            on_page(i, len(file.pages))
+    return restored
+
+
+def _as_restored(page: Picture) -> Picture:
+    """A page of the kind its restoration will be: 1 bit becomes 8, without a copy."""
+    is_bool = page.pixels.dtype == np.bool_
+    return replace(page, pixels=page.pixels.view(np.uint8)) if is_bool else page
