@@ -23,7 +23,7 @@ SCALES = (1.0, 0.75, 0.5, 0.25)
 
 def model_menu() -> gr.Dropdown:
     choices = [("auto: look at the picture first", "auto"), *((name, name) for name in released_for("inverse-halftoning"))]
-    info = "fast: clean 1-bit dithers. scan: scans of print. auto takes the right one."
+    info = "fast: clean 1-bit dithers. prl: Floyd-Steinberg, slow. gif: few colours. scan: scans of print. auto takes the right one."
     return gr.Dropdown(choices, value="auto", label="Model", info=info)
 
 

@@ -26,8 +26,11 @@ HEADLINE = (
     "cbsd68/floyd-steinberg/psnr",
     "kodak24/grey print/psnr",
     "kodak24/colour print/psnr",
+    "kodak24/256 colours/psnr",
+    "kodak24/16 colours/psnr",
+    *(f"coco_val50@256/{bits} bits, {colour}/psnr" for colour in ("colour", "grey") for bits in (3, 1, 2, 4, 5)),
 )
-"""The metrics that models.toml repeats; the file's metadata has all."""
+"""The metrics that models.toml repeats; the file's metadata has all. The first that a model has is the one that README names."""
 
 
 def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) -> ModelMetadata:

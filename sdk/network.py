@@ -25,6 +25,9 @@ from sdk.tiling import Infer, infer_tiled
 TWO_LEVEL_SHARE = 0.9
 """A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
 
+TWO_LEVEL_KINDS = {"dither", "ordered"}
+"""A model that restores nothing else expects a clean 1-bit halftone."""
+
 
 RUN_BY = {
     "inverse-halftoning": "sdk.InverseHalftoner (inverse-halftoner restore)",
@@ -114,7 +117,7 @@ class HalftoneNetwork(Network):
         back. ``analysis`` saves measuring the period, where it is known already.
         """
         if self.metadata.periods is None:
-            if self.threshold is None:
+            if self.threshold is None and set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
                 warn_if_not_two_levels(pixels)
             return self._restore_planes(pixels)
         height, width = pixels.shape[:2]

@@ -47,7 +47,7 @@ def encode_mp4(frames: Sequence[np.ndarray], durations: Sequence[float]) -> byte
                 frame.pts, frame.time_base = start, MILLISECONDS
                 store(video.encode(frame))
             store(video.encode(None))
-    except av.FFmpegError as error:
+    except av.error.FFmpegError as error:
         raise ImageWriteError(f"MP4 cannot hold this animation of {len(frames)} frames, {width}x{height} px ({error}).") from error
     return stream.getvalue()
 
