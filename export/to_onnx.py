@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 from torch.export import Dim
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
 from export.verify import measure_halo, verify
@@ -34,6 +36,7 @@ IR_VERSION = 10  # what onnxruntime 1.18 and later read
 def export(weights: Path, target: Path) -> ModelMetadata:
     """Write ``target`` and return its metadata; fails if onnxruntime does not compute what torch does."""
     model, recipe, progress = load_model(weights)
+    fold_batch_norms(model)
     model.half().float()  # round once, so that torch and the stored file agree
 
     graph = slim(trace(model, size_multiple(model)))
@@ -57,6 +60,17 @@ def export(weights: Path, target: Path) -> ModelMetadata:
     metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo)
     write(graph, metadata, target)
     return metadata
+
+
+def fold_batch_norms(model: nn.Module) -> None:
+    """Each batch norm into the convolution before it: runtimes do so after the weights are rounded, which makes another network."""
+    for stack in model.modules():
+        if not isinstance(stack, nn.Sequential):
+            continue
+        for i, (layer, norm) in enumerate(pairwise(stack)):
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                stack[i] = fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))
+                stack[i + 1] = nn.Identity()
 
 
 def card(recipe: Recipe) -> dict[str, Any]:

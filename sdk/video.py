@@ -22,6 +22,7 @@ def encode_mp4(frames: Sequence[np.ndarray], durations: Sequence[float]) -> byte
     """
     try:
         import av
+        from av.error import FFmpegError
     except ImportError as error:
         raise MissingDependencyError(
             "Writing MP4 needs PyAV, which is not installed: pip install 'inverse-halftoner[video]'. Or write .webp or .png."
@@ -47,7 +48,7 @@ def encode_mp4(frames: Sequence[np.ndarray], durations: Sequence[float]) -> byte
                 frame.pts, frame.time_base = start, MILLISECONDS
                 store(video.encode(frame))
             store(video.encode(None))
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ImageWriteError(f"MP4 cannot hold this animation of {len(frames)} frames, {width}x{height} px ({error}).") from error
     return stream.getvalue()
 

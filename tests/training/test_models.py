@@ -1,15 +1,24 @@
-"""``training.models``: shapes, shift equivariance, and the size of the published network."""
+"""``training.models``: shapes, shift equivariance, and the published networks' size and shape."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from export.to_onnx import size_multiple, trace
+from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import OptionError
-from training.models import ARCHITECTURES, build
+from training.models import build
+from training.models.dncnn import DnCNN
 from training.models.fast import FastNet
+from training.models.msprl import MSPRL
 from training.models.prl import PRL
+from training.models.vdsr import VDSR
+
+MILLIONS = {"dncnn": 0.556, "vdsr": 0.665, "srresnet": 1.23, "msprl": 9.68, "prl": 7.27}
+"""Parameters of the papers' networks; SRResNet without its upscaling."""
 
 
 def fast(channels: tuple[int, ...] = (8, 16, 24)) -> FastNet:
@@ -37,15 +46,15 @@ def test_fast_keeps_the_shape(channels: tuple[int, ...], multiple: int) -> None:
         assert model(halftone).shape == halftone.shape
 
 
+@pytest.mark.parametrize("architecture", MILLIONS)
 @torch.no_grad()
-def test_prl_keeps_the_shape(prl: PRL) -> None:
-    for rows, columns in ((1, 1), (2, 3), (5, 4)):
-        halftone = torch.rand(1, 1, rows * prl.size_multiple, columns * prl.size_multiple)
-        assert prl(halftone).shape == prl.content(halftone).shape == halftone.shape
-
-
-def test_prl_has_7_4_million_parameters(prl: PRL) -> None:
-    assert 7.2e6 < parameter_count(prl) < 7.5e6
+def test_published_networks_have_their_size_and_keep_the_shape(architecture: str) -> None:
+    model = build(architecture).eval()
+    assert parameter_count(model) == pytest.approx(1e6 * MILLIONS[architecture], rel=0.01)
+    multiple = size_multiple(model)
+    for rows, columns in ((4, 4), (8, 20), (20, 12)):
+        halftone = torch.rand(2, 1, -(-rows // multiple) * multiple, -(-columns // multiple) * multiple)
+        assert model(halftone).shape == halftone.shape
 
 
 @pytest.mark.parametrize("axis", [2, 3])
@@ -79,10 +88,55 @@ def test_prl_starts_from_its_content(prl: PRL) -> None:
     assert detail.abs().max() > 0
 
 
+@torch.no_grad()
+def test_plain_prl_is_its_detail_network(prl: PRL) -> None:
+    plain = PRL(residual=False).eval()
+    plain.load_state_dict(prl.state_dict())
+    halftone = torch.rand(1, 1, 16, 16).round()
+    torch.testing.assert_close(plain(halftone), prl(halftone) - prl.content(halftone), atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_global_residuals_start_from_the_halftone() -> None:
+    halftone = torch.rand(1, 1, 16, 16).round()
+    dncnn, vdsr, msprl = DnCNN().eval(), VDSR().eval(), MSPRL().eval()
+    for model, last in ((dncnn, dncnn.noise[-1]), (vdsr, vdsr.residual[-1]), (msprl, msprl.tail)):
+        assert not torch.equal(model(halftone), halftone)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        assert torch.equal(model(halftone), halftone)
+
+
+@torch.no_grad()
+def test_vdsr_carries_its_signal_through_all_layers() -> None:
+    torch.manual_seed(0)
+    halftone = torch.rand(1, 1, 32, 32).round()
+    assert 0.1 < VDSR().residual(halftone).std() < 10
+
+
+@torch.no_grad()
+def test_msprl_sees_the_halftone_again_thinned_out() -> None:
+    model, seen = MSPRL().eval(), []
+    for shallow in (model.shallow1, model.shallow2):
+        shallow.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    halftone = torch.rand(1, 1, 16, 24).round()
+    model(halftone)
+    assert torch.equal(seen[0], halftone[..., ::2, ::2])
+    assert torch.equal(seen[1], halftone[..., ::4, ::4])
+
+
+@torch.no_grad()
+def test_msprl_can_be_exported() -> None:
+    torch.manual_seed(0)
+    model = MSPRL().eval()
+    backend = OnnxRuntimeBackend(trace(model, model.size_multiple).SerializeToString(), "cpu")
+    halftone = np.random.default_rng(0).integers(0, 2, (1, 1, 28, 44)).astype(np.float32)
+    assert np.abs(backend.run(halftone) - model(torch.from_numpy(halftone)).numpy()).max() < 1e-4
+
+
 def test_build_takes_lists_for_tuples() -> None:
     model = build("fast", channels=[8, 16], blocks=[1, 2])
     assert parameter_count(model) == parameter_count(FastNet((8, 16), (1, 2)))
-    assert set(ARCHITECTURES) == {"fast", "prl"}
 
 
 def test_unknown_architecture_names_the_nearest() -> None:

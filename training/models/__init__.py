@@ -8,6 +8,7 @@ from torch import nn
 
 from sdk.errors import OptionError, nearest
 from training.models.companding_unet import CompandingUNet
+from training.models.dehalftone import DeHalftone
 from training.models.dncnn import DnCNN
 from training.models.fast import FastNet
 from training.models.msprl import MSPRL
@@ -17,6 +18,7 @@ from training.models.vdsr import VDSR
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     "companding": CompandingUNet,
+    "dehalftone": DeHalftone,
     "dncnn": DnCNN,
     "fast": FastNet,
     "msprl": MSPRL,
