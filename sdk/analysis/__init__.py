@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.analysis.levels import GREY_GAP, count_colors, distinct_levels, find_dither, regular_grid
+from sdk.analysis.levels import GREY_GAP, distinct_colors, distinct_levels, find_dither, is_toned, regular_grid
 from sdk.analysis.screens import Screen, find_screen
-from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture
+from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError, UnsupportedImageError
 from sdk.images import ACCEPTED, from_unit, picture_from_array, picture_from_pil, to_unit
@@ -47,7 +47,7 @@ class Analysis:
     lpi: float | None = None
     """Lines an inch, where the resolution is known."""
     bits: int | None = None
-    """Bits a channel: 1 for pictures of two levels, 2..5 for few-bit ones."""
+    """Bits a channel: 1 for pictures of two levels, 1..6 for few-bit ones."""
     colors: int | None = None
     """Distinct colours of a palette."""
 
@@ -56,8 +56,8 @@ class Analysis:
             "dither": "1-bit dither (error diffusion, blue or white noise)",
             "ordered": f"1-bit ordered dither, {self.period:g} px matrix" if self.period else "1-bit ordered dither",
             "screen": "AM screen" + self._screen(),
-            "palette": f"palette of {self.colors} colours, dithered",
-            "few-bit": f"{self.bits} bits a channel, without dither",
+            "palette": f"palette of {self.colors} colours",
+            "few-bit": f"{self.bits} bit{'s' if self.bits != 1 else ''} a channel, without dither",
             "line-art": "1-bit text or line art, without halftone",
             "continuous": "continuous tone",
         }
@@ -127,13 +127,16 @@ def _sure(margin: float, scale: float) -> float:
 
 def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     channels = _planes(windows)
-    cut: list[Windows] = []
-    for planes in channels:
-        levels = distinct_levels(planes)
-        if levels.size > 2:
-            return None
-        cut.append([plane > levels[0] for plane in planes])
-    return _judge_dots(max(cut, key=_changes), dpi)
+    levels = [distinct_levels(planes) for planes in channels]
+    if max(of_channel.size for of_channel in levels) > 2:
+        return None
+    cut = [[plane > of_channel[0] for plane in planes] for planes, of_channel in zip(channels, levels)]
+    found = _judge_dots(max(cut, key=_changes), dpi)
+    # Drawings are black and white or have few colours; levels of 0 and 128 are the highest bits of a photograph.
+    kept = {int(level) for of_channel in levels for level in of_channel} in ({0, 127}, {0, 128})
+    if found.kind == "line-art" and (kept or (_palette_size(windows) or 0) > 4):
+        return Analysis("few-bit", found.confidence, bits=1)
+    return found
 
 
 def _changes(planes: Windows) -> int:
@@ -157,7 +160,10 @@ def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
         return Analysis("ordered", _sure(0.8 - matrix.contrast, 0.1), float(matrix.period), bits=1)
     margin = max(texture.dispersed - 0.3, 3 * min(texture.area - 0.05, texture.dispersion - 0.08))
     if margin > 0:
-        return Analysis("dither", _sure(margin, 0.12), bits=1)
+        whiteness = measure_whiteness(planes) - 0.83
+        if whiteness > 0:
+            return Analysis("dither", min(_sure(margin, 0.12), _sure(whiteness, 0.03)), bits=1)
+        return Analysis("few-bit", min(_sure(margin, 0.12), _sure(-whiteness, 0.03)), bits=1)  # speckles, but those of the photograph
     return Analysis("line-art", _sure(min(-margin, -screen.margin / 20), 0.1), bits=1)
 
 
@@ -177,36 +183,38 @@ def _on_lattice(screen: Screen, side: int) -> bool:
 
 
 def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
-    grids = [regular_grid(distinct_levels(planes)) for planes in _planes(windows)]
+    levels = [distinct_levels(planes) for planes in _planes(windows)]
+    grids = [regular_grid(of_channel) for of_channel in levels if of_channel.size > 2]
     regular = max((grid for grid in grids if grid), default=None) if all(grids) else None
     colors = _palette_size(windows)
     if regular is None and colors is None:
         return None
     dither = find_dither([window[:WINDOW, :WINDOW] for window in windows[:2]])
-    if regular:
-        # Contours of a smooth tone are steps; the levels of bit depths are powers of two, those of palettes seldom.
-        bits = int(np.ceil(np.log2(regular)))
-        margin = (2.88 if regular in (4, 8, 16, 32) else 2.3) - dither.roughness
-        if margin > 0 or colors is None:
-            screen = _find_in_any_channel(windows)
-            if screen.margin > 3:
-                return _screen(screen, dpi)
-            return Analysis("few-bit", _sure(margin, 0.1), bits=bits)
-        return Analysis("palette", _sure(-margin, 0.1), colors=colors)
-    if dither.singles < 0.08:
-        return None  # a drawing, or a photograph of few colours without dither
-    return Analysis("palette", _sure(dither.singles - 0.08, 0.03), colors=colors)
+    # Without dither, colours have contours: nearly everywhere in a photograph, in parts of a drawing.
+    margin = (dither.singles - (0.015 if dither.contours > 0.07 else 0.08)) / 0.03
+    if regular in (4, 8, 16, 32, 64):
+        # The levels of bit depths are powers of two, those of palettes seldom; and contours of a smooth tone are steps.
+        margin = (dither.roughness - 3.0) / 0.1
+    if regular and (margin <= 0 or colors is None):
+        screen = _find_in_any_channel(windows)
+        if screen.margin > 3:
+            return _screen(screen, dpi)
+        return Analysis("few-bit", _sure(-margin, 1), bits=int(np.ceil(np.log2(regular))))
+    return Analysis("palette", _sure(margin, 1), colors=colors) if margin > 0 else None
 
 
 def _palette_size(windows: Windows) -> int | None:
     """Distinct colours, if so few of them must come from a palette."""
-    levels = max((distinct_levels(planes) for planes in _planes(windows)), key=len)
-    colors = levels.size if windows[0].ndim == 2 else count_colors(windows)
-    if not colors or colors < 2 or sum(window.size for window in windows) < 16 * colors:
+    grey = windows[0].ndim == 2
+    palette = distinct_levels(windows) if grey else distinct_colors(windows)
+    if palette is None or len(palette) < 2 or sum(window.size for window in windows) < 16 * len(palette):
         return None
-    # Grey photographs, and toned ones, whose colours are told by one channel, have at most 256 of them without any palette.
-    gaps_needed = levels.size >= 0.97 * colors
-    return None if gaps_needed and np.median(np.diff(levels)) < GREY_GAP else colors
+    # Grey photographs, and toned ones, have at most 256 colours without any palette.
+    if grey or is_toned(palette):
+        levels = max((distinct_levels(planes) for planes in _planes(windows)), key=len)
+        if np.median(np.diff(levels)) < GREY_GAP:
+            return None
+    return len(palette)
 
 
 def _judge_blurred_dots(windows: Windows, dpi: float | None) -> Analysis | None:

@@ -18,12 +18,14 @@ BLOCK = 32
 
 @dataclass(frozen=True)
 class Dither:
-    """Signs of dither, medians over the blocks that are not flat."""
+    """Signs of dither, and of colours cut without it; medians over the blocks that are not flat."""
 
     singles: float
     """Share of pixels that differ from both neighbours; dither 0.1..0.9, contours of a smooth tone below 0.05."""
     roughness: float
     """Second differences over first differences, squared: dither about 3, contours 2, blurred texture below; at the third quartile."""
+    contours: float
+    """Share of pixels that differ from a neighbour, median over all blocks: photographs of 8 colours 0.09 or more, drawings below 0.05."""
 
 
 def distinct_levels(planes: Sequence[np.ndarray]) -> np.ndarray:
@@ -32,20 +34,27 @@ def distinct_levels(planes: Sequence[np.ndarray]) -> np.ndarray:
     return np.flatnonzero(counts)
 
 
-def count_colors(windows: Sequence[np.ndarray]) -> int | None:
-    """Distinct colours of uint8 HxWx3 windows; None if they are more than ``MOST_COLORS``."""
-    seen: np.ndarray | None = None
-    for step in (61, 1):  # a few pixels suffice to tell most photographs
-        seen = np.zeros(1 << 24, bool) if step == 1 else None
-        codes = [_codes(window.reshape(-1, 3)[::step]) for window in windows]
-        if seen is None:
-            if np.unique(np.concatenate(codes)).size > MOST_COLORS:
-                return None
-            continue
-        for code in codes:
-            seen[code] = True
-    count = int(np.count_nonzero(seen))
-    return count if count <= MOST_COLORS else None
+def distinct_colors(windows: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The colours of uint8 HxWx3 windows, N x 3 and ascending; None if they are more than ``MOST_COLORS``."""
+    few = np.concatenate([_codes(window.reshape(-1, 3)[::61]) for window in windows])  # suffices to tell most photographs
+    if np.unique(few).size > MOST_COLORS:
+        return None
+    seen = np.zeros(1 << 24, bool)
+    for window in windows:
+        seen[_codes(window.reshape(-1, 3))] = True
+    codes = np.flatnonzero(seen)
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1) if codes.size <= MOST_COLORS else None
+
+
+def is_toned(colors: np.ndarray) -> bool:
+    """Whether colours (N x 3) are those of a grey photograph that was toned: one channel tells the others, nearly, and they follow it."""
+    distinct = [np.unique(channel).size for channel in colors.T]
+    if max(distinct) < 0.5 * len(colors):
+        return False
+    ordered = colors[np.argsort(colors[:, int(np.argmax(distinct))], kind="stable")]
+    steps = np.abs(np.diff(ordered, axis=0))
+    steps[steps <= 2] = 0  # by rounding
+    return bool((steps.sum(axis=0) <= 1.6 * np.ptp(ordered, axis=0)).all())
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:
@@ -54,15 +63,16 @@ def _codes(colors: np.ndarray) -> np.ndarray:
 
 
 def regular_grid(levels: np.ndarray) -> int | None:
-    """n, if the levels (ascending, of 255) lie on a regular grid of n = 3..32 from black: k 255 / (n - 1), or k 256 / n of kept bits.
+    """n, if the levels (ascending, of 255) lie on a regular grid of n = 3..32 or 64 from black: k 255 / (n - 1), or k 256 / n of kept bits.
 
     The smallest such n; None where they lie on none.
     """
-    if not 3 <= levels.size <= 32:
+    if not 3 <= levels.size <= 64:
         return None
-    for count in range(3, 33):
+    fine = (64,) if levels.size > 16 else ()  # so fine a grid holds a few levels by chance
+    for count in (*range(3, 33), *fine):
         steps = [255 / (count - 1)]
-        if count in (4, 8, 16, 32) and levels[-1] < 254:
+        if count in (4, 8, 16, 32, 64) and levels[-1] < 254:
             steps += [256 / count, 255 / count]  # bits kept of 8, and of 16
         if any(np.abs(levels - step * np.round(levels / step)).max() <= 0.6 for step in steps):
             return count
@@ -73,6 +83,7 @@ def find_dither(windows: Sequence[np.ndarray]) -> Dither:
     """Look for dither in uint8 HxW or HxWx3 windows."""
     singles: list[np.ndarray] = []
     roughness: list[np.ndarray] = []
+    contours: list[np.ndarray] = []
     for window in windows:
         planes = window.astype(np.float32).reshape(*window.shape[:2], -1)
         across, down = np.diff(planes, axis=1), np.diff(planes, axis=0)
@@ -81,14 +92,16 @@ def find_dither(windows: Sequence[np.ndarray]) -> Dither:
         across_differs, down_differs = (across != 0).any(axis=-1), (down != 0).any(axis=-1)
         alone = (across_differs[1:-1, 1:] & across_differs[1:-1, :-1]).astype(np.float32)
         alone += down_differs[1:, 1:-1] & down_differs[:-1, 1:-1]
-        first, second, alone = (block_means(values) for values in (first, second, alone / 2))
+        differs = (across_differs[1:-1, 1:] | down_differs[1:, 1:-1]).astype(np.float32)
+        first, second, alone, differs = (block_means(values) for values in (first, second, alone / 2, differs))
         changing = first > 0
         singles.append(alone[changing])
         roughness.append(second[changing] / first[changing])
+        contours.append(differs.ravel())
     shares, ratios = np.concatenate(singles), np.concatenate(roughness)
     if not shares.size:
-        return Dither(0.0, 0.0)
-    return Dither(float(np.median(shares)), float(np.percentile(ratios, 75)))
+        return Dither(0.0, 0.0, 0.0)
+    return Dither(float(np.median(shares)), float(np.percentile(ratios, 75)), float(np.median(np.concatenate(contours))))
 
 
 def block_means(values: np.ndarray, block: int = BLOCK) -> np.ndarray:

@@ -21,6 +21,8 @@ OCTAVE = 12.5
 """px; coarser screens are looked for in a copy of half the size, and again of half that."""
 ON_AXIS = 5.0
 """Degrees from the axes within which fences, windows, bricks and the blocks of JPEG have their peaks."""
+CHECKER, CHECKER_PERIODS, CHECKER_ANGLE = 8.0, (1.5, 6.0), 0.06
+"""dB more, px, degrees: the checkerboard of a camera's colour filter is a lattice at exactly 45 degrees in an enlarged photograph."""
 JPEG_BLOCK = 16
 """px; side of a JPEG block whose colour is stored at half size (its 8 px grid is every second peak of this)."""
 
@@ -46,6 +48,10 @@ class Screen:
     lines: bool = False
 
 
+_SUMS = ((1.0, 0.0), (np.sqrt(2), 45.0), (2.0, 0.0), (np.sqrt(5), 26.565))
+"""Period of a screen over that of what its two fundamentals make, and degrees between: a bin beside itself, their sum, a harmonic, a
+harmonic and the other fundamental."""
+
 NOTHING = Screen(0.0, 0.0, -99.0, -99.0)
 
 
@@ -60,8 +66,11 @@ def find_screen(planes: Sequence[np.ndarray], coded: bool = True) -> Screen:
         coarsest = min(OCTAVE, COARSEST / factor)
         finest = FINEST if factor == 1 else OCTAVE / 2 * 0.95
         for screen in _candidates(planes, finest, coarsest, coded):
-            if not (screen.lines and screen.period * factor > COARSEST_LINES):
-                found.append(replace(screen, period=screen.period * factor))
+            screen = replace(screen, period=screen.period * factor)
+            if coded and _is_checker(screen):
+                screen = replace(screen, margin=screen.margin - CHECKER)
+            if not (screen.lines and screen.period > COARSEST_LINES):
+                found.append(screen)
         planes = [cv2.pyrDown(plane) for plane in planes if min(plane.shape) >= 64]
         factor *= 2
     if not found:
@@ -77,14 +86,16 @@ def find_screen(planes: Sequence[np.ndarray], coded: bool = True) -> Screen:
     return max(parents, key=lambda screen: screen.level, default=strongest)
 
 
+def _is_checker(screen: Screen) -> bool:
+    return not screen.lines and CHECKER_PERIODS[0] < screen.period < CHECKER_PERIODS[1] and abs(screen.angle - 45) < CHECKER_ANGLE
+
+
 def _makes(peak: Screen, screen: Screen) -> bool:
-    """Whether the peak is where the two fundamentals of the screen sum, or where one has its harmonic, and no stronger."""
+    """Whether the peak is one of ``_SUMS`` of the screen's, and no stronger."""
     if screen.margin < -5 or screen.level < peak.level:
         return False
     turn = abs((screen.angle - peak.angle + 45) % 90 - 45)
-    return any(
-        abs(screen.period / peak.period / ratio - 1) < 0.02 and abs(turn - angle) < 1.5 for ratio, angle in ((np.sqrt(2), 45), (2, 0))
-    )
+    return any(abs(screen.period / peak.period / ratio - 1) < 0.02 and abs(turn - angle) < 1.5 for ratio, angle in _SUMS)
 
 
 def _candidates(planes: Iterable[np.ndarray], finest: float, coarsest: float, coded: bool) -> list[Screen]:

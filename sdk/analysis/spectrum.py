@@ -56,11 +56,11 @@ def block_powers(grey: np.ndarray, block: int = BLOCK, flat: float = FLAT) -> It
     """The power (not dB) of each block that ``power_spectrum`` takes the mean of.
 
     A picture smaller than ``block`` is windowed as it is, and padded with its mean: mirrored, it would show every peak a
-    second time at the negative angle.
+    second time at the negative angle. Its peaks are as high as those of a whole block.
     """
     sides = [min(block, extent) for extent in grey.shape]
     down, across = (np.hanning(side + 1)[:-1] for side in sides)
-    window = (down[:, None] * across).astype(np.float32)
+    window = (down[:, None] * across * block**2 / (sides[0] * sides[1])).astype(np.float32)
     padded = np.zeros((block, block), np.float32)
     rows, columns = (_starts(extent, side) for extent, side in zip(grey.shape, sides))
     for top in rows:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import io
 import time
+from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from sdk.analysis import KINDS, Analysis, analyze, analyze_pixels
 from sdk.errors import ImageReadError, OptionError, UnsupportedImageError
+from sdk.files import read
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
+from sdk.halftoning.palettes import PALETTE_DITHERS
 from training.evaluate_analysis import evaluate, judge_scans, table
 
 
@@ -68,9 +71,13 @@ def test_noise_masks_are_dither(photo: np.ndarray, method: str, parameters: dict
     assert analyze_pixels(halftone(photo, method, **parameters)).kind == "dither"
 
 
-def test_colour_dithered_channel_by_channel(colour: np.ndarray) -> None:
-    found = analyze_pixels(halftone(colour, "floyd-steinberg"))
-    assert (found.kind, found.bits) == ("dither", 1)
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [("floyd-steinberg", "dither"), ("jarvis-judice-ninke", "dither"), ("blue-noise", "dither"), ("bayer", "ordered")],
+)
+def test_colour_halftoned_channel_by_channel_is_no_palette_of_eight(colour: np.ndarray, method: str, kind: str) -> None:
+    found = analyze_pixels(halftone(colour, method))
+    assert (found.kind, found.bits, found.colors) == (kind, 1, None)
 
 
 def test_dither_after_jpeg(photo: np.ndarray) -> None:
@@ -115,8 +122,10 @@ def digital_screen(grey: np.ndarray, period: float, angle: float) -> np.ndarray:
     return halftone(grey, "am-screen", lpi=600 / period, dpi=600.0, angle=angle)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(period=st.floats(2.6, 36), angle=st.floats(1, 89), scanned=st.booleans())
+@example(period=31.0, angle=1.0, scanned=True)  # its harmonics beside the axes are clearer than itself on one
+@example(period=32.0, angle=88.0, scanned=True)
 def test_period_and_angle_of_any_screen(photo: np.ndarray, period: float, angle: float, scanned: bool) -> None:
     dots = {True: blurred_print, False: digital_screen}
     pixels = dots[scanned](photo, period, angle)
@@ -134,10 +143,10 @@ def test_colour_screens_at_different_angles(colour: np.ndarray) -> None:
     assert min(turned(found.angle, angle) for angle in (15, 75, 45)) < 1
 
 
-@pytest.mark.parametrize("palette", ["median-cut", "octree", "web"])
-@pytest.mark.parametrize("colors", [8, 40, 256])
-def test_palette(colour: np.ndarray, palette: str, colors: int) -> None:
-    reduced = halftone(colour, "palette", colors=colors, palette=palette)
+@pytest.mark.parametrize(("palette", "colors"), [*product(["median-cut", "octree"], [8, 16, 40, 64, 256]), ("web", 256)])
+@pytest.mark.parametrize("dither", PALETTE_DITHERS)
+def test_palette(colour: np.ndarray, palette: str, colors: int, dither: str) -> None:
+    reduced = halftone(colour, "palette", colors=colors, palette=palette, dither=dither)
     found = analyze_pixels(reduced)
     assert (found.kind, found.colors) == ("palette", len(np.unique(reduced.reshape(-1, 3), axis=0)))
 
@@ -147,7 +156,33 @@ def test_grey_palette(photo: np.ndarray) -> None:
     assert (found.kind, found.colors) == ("palette", 9)
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 5])
+def test_frames_of_an_animated_gif(colour: np.ndarray) -> None:
+    """Each frame has its own palette, and only what changed in it is stored: pixels of earlier palettes shine through."""
+    still = colour[:240, :320]
+    frames = [still.copy() for _ in range(3)]
+    for i, frame in enumerate(frames):
+        frame[60:140, 40 + 40 * i : 140 + 40 * i] = colour[300:380, 300:400]
+    stream = io.BytesIO()
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    first.save(stream, "GIF", save_all=True, append_images=others)
+    pages = read(stream.getvalue()).pages
+    assert [analyze_pixels(page.pixels).kind for page in pages] == ["palette"] * 3
+    assert analyze(stream.getvalue()).kind == "palette"
+
+
+def test_drawing_of_few_colours_is_no_palette() -> None:
+    sheet = Image.new("RGB", (1024, 768), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.ellipse((100, 80, 500, 420), fill="orange", outline="black", width=6)
+    draw.rectangle((420, 300, 900, 640), fill=(40, 90, 160))
+    for i in range(12):
+        draw.line((60, 700 - 50 * i, 980, 640 - 40 * i), fill=(20 * i, 120, 60), width=3)
+    draw.text((120, 520), "The quick brown fox", fill="black", font=ImageFont.load_default(48))
+    drawing = sheet.resize((512, 384), Image.Resampling.BOX).quantize(16, dither=Image.Dither.NONE).convert("RGB")
+    assert analyze_pixels(np.array(drawing)).kind == "continuous"
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("rescaled", [False, True])
 def test_few_bits(photo: np.ndarray, colour: np.ndarray, bits: int, rescaled: bool) -> None:
     for image in (photo, colour):
@@ -155,6 +190,28 @@ def test_few_bits(photo: np.ndarray, colour: np.ndarray, bits: int, rescaled: bo
         pixels = np.rint(kept * (255 / (2**bits - 1))).astype(np.uint8) if rescaled else kept << (8 - bits)
         found = analyze_pixels(pixels)
         assert (found.kind, found.bits) == ("few-bit", bits)
+
+
+def test_few_bits_where_a_channel_has_two_levels(colour: np.ndarray) -> None:
+    found = analyze_pixels(halftone(colour // np.uint8([1, 1, 2]), "bit-depth", bits=2))
+    assert (found.kind, found.bits) == ("few-bit", 2)
+
+
+def test_palette_of_a_nearly_grey_picture(photo: np.ndarray) -> None:
+    """Its colours are as many as the levels of one channel, like those of a toned photograph; but the others do not follow that."""
+    red = np.arange(0, 256, 3)
+    others = red[:, None] + np.random.default_rng(0).integers(-15, 16, (red.size, 2))
+    palette = np.clip(np.column_stack([red, others]), 0, 255).astype(np.uint8)
+    assert analyze_pixels(palette[photo // 3]).kind == "palette"
+
+
+def test_one_bit_by_a_threshold_is_no_dither(photo: np.ndarray, colour: np.ndarray) -> None:
+    """What was cut to its highest bit has levels of 0 and 128, or the speckles of the photograph; what has neither may be line art."""
+    grain = np.clip(photo + np.random.default_rng(0).normal(0, 10, photo.shape), 0, 255)
+    for pixels in (photo & 128, colour & 128, (colour > 127).astype(np.uint8) * 255, grain > 127):
+        found = analyze_pixels(pixels)
+        assert (found.kind, found.bits) == ("few-bit", 1)
+    assert analyze_pixels(photo > 127).kind in ("few-bit", "line-art")
 
 
 def test_text_is_line_art_if_two_level_and_continuous_if_grey() -> None:
@@ -187,6 +244,15 @@ def test_grid_of_jpeg_is_no_screen(photo: np.ndarray, colour: np.ndarray, qualit
         coded = jpeg(pixels, quality)
         assert analyze_pixels(coded).kind == "continuous"
         assert analyze_pixels(cv2.resize(coded, None, fx=1.3, fy=1.3, interpolation=cv2.INTER_CUBIC)).kind == "continuous"
+
+
+def test_enlarged_photograph_of_a_camera_is_no_screen(colour: np.ndarray) -> None:
+    """Each pixel of a sensor has one colour; what is left of that is a checkerboard, which has the spectrum of a screen at 45 degrees."""
+    sensor = colour[..., 1].copy()
+    sensor[::2, ::2], sensor[1::2, 1::2] = colour[::2, ::2, 0], colour[1::2, 1::2, 2]
+    taken = cv2.cvtColor(sensor, cv2.COLOR_BayerRGGB2RGB)
+    for factor in (1.2, 1.5, 2.3):
+        assert analyze_pixels(cv2.resize(taken, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)).kind == "continuous"
 
 
 # What goes in and comes out

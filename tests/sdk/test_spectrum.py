@@ -19,7 +19,7 @@ def wave(period: float, angle: float, height: int = 300, width: int = 340) -> np
 
 
 @given(period=st.floats(2.4, 15.5), angle=st.floats(0, 179.9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_wave_is_one_peak_at_its_frequency(period: float, angle: float) -> None:
     spectrum = power_spectrum(wave(period, angle))
     assert spectrum is not None
