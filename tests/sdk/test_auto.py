@@ -135,3 +135,16 @@ def test_command_line_analyzes_and_goes_past_bad_files(tmp_path: Path, capsys: p
     captured = capsys.readouterr()
     assert "dither" in captured.out
     assert "not a picture" in captured.err
+
+
+def test_few_colours_go_to_the_model_for_palettes_without_a_warning(photo: np.ndarray) -> None:
+    colour = np.stack([photo, photo[::-1], photo[:, ::-1]], axis=-1)[:256, :384]
+    reduced = sdk.Halftoner("palette", colors=64).run(colour)
+    auto = sdk.InverseHalftoner("auto", device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        restored = auto.run(reduced)
+    assert auto.choice is not None
+    assert (auto.choice.analysis.kind, auto.choice.model) == ("palette", "gif")
+    error = [np.mean((picture.astype(float) - colour) ** 2) for picture in (restored, reduced)]
+    assert error[0] < 0.8 * error[1]
