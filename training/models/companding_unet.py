@@ -39,6 +39,9 @@ class CompandingUNet(nn.Module):
         joined = [2 * width for width in channels[:-1]] + [channels[-1]]  # after each skip; the bottom has none
         self.ups = nn.ModuleList(_double(joined[i + 1], fine) for i, fine in enumerate(channels[:-1]))
         self.tail = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(joined[0], planes, 4, stride=2, padding=1))
+        for layer in self.modules():  # torch's own start makes transposed convolutions ten times too loud
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(layer.weight, std=0.02)
 
     def forward(self, picture: Tensor) -> Tensor:
         x = self.head(picture)

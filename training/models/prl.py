@@ -31,7 +31,7 @@ class _Up(nn.Module):
 
 
 class PRL(nn.Module):
-    """Halftone (N, 1, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of 4. 7.4 M parameters.
+    """Halftone (N, 1, H, W) in [0, 1] -> continuous tone of the same shape; H and W are multiples of 4. 7.3 M parameters.
 
     ``residual``: the detail network finds what the content lacks; without it, the whole picture (the paper's plain network).
     """
