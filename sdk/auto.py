@@ -17,6 +17,7 @@ from sdk.few_bits import is_few_bit
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.network import HalftoneNetwork
+from sdk.noise import check_seed
 
 
 class NoHalftoneWarning(UserWarning):
@@ -61,8 +62,13 @@ class AutoNetwork:
         """What runs, and how, for each model loaded so far."""
         return {"model": "auto", "loaded": [network.describe() for network in self._networks.values()]}
 
-    def restore(self, pixels: np.ndarray) -> np.ndarray:
-        """As ``Network.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``."""
+    def check_seed(self, seed: int | None) -> None:
+        """As ``Network.check_seed``: a seed must count for some of the models that may be chosen."""
+        chosen = {model_for(kind) for release in releases().values() for kind in release.kinds}
+        check_seed(seed, "'auto'", seed is not None and any(name and metadata_of(name).needs_noise for name in chosen))
+
+    def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``."""
         analysis = analyze_pixels(pixels)
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
@@ -78,7 +84,7 @@ class AutoNetwork:
             )
             return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
         network = self._load(choice.model)
-        return network.restore(pixels, analysis) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
+        return network.restore(pixels, analysis, seed) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
 
     def _load(self, name: str) -> HalftoneNetwork | BitDepthNetwork:
         with self._lock:

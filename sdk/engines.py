@@ -204,9 +204,8 @@ def _input_shapes(metadata: ModelMetadata, options: BuildOptions) -> tuple[Shape
         raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least {SMALLEST_TILE} and a multiple of {multiple}.")
     if not isinstance(options.batch, int) or options.batch < 1:
         raise OptionError(f"batch is {options.batch!r}; it must be 1 or more.")
-    planes = (3 if metadata.input_color == "rgb" else 1) + len(metadata.conditions)
-    largest = (options.batch, planes, tile, tile)
-    return (largest if options.fixed else (1, planes, multiple, multiple)), largest, largest
+    largest = (options.batch, metadata.input_planes, tile, tile)
+    return (largest if options.fixed else (1, metadata.input_planes, multiple, multiple)), largest, largest
 
 
 def _configure(trt: ModuleType, builder: Any, network: Any, header: EngineHeader, where: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sdk.auto import AutoNetwork, Choice
@@ -38,7 +39,11 @@ class InverseHalftoner:
     scale: size of the result, as a factor of the input's; coarse screens hold no detail to fill their scan's size.
     on_choice: called with the ``Choice`` of each picture by "auto".
 
-    Calls from several threads are safe. Same input, same backend: same pixels.
+    Models of the diffusion kind start from noise (``metadata.needs_noise``), which is drawn from a ``seed``: one field for the whole
+    picture, one for each channel of colour, the same for every page of a file and every picture of a batch. Another seed gives another,
+    slightly different restoration. With TensorRT such models run tile by tile from the CPU, and take no arrays in GPU memory.
+
+    Calls from several threads are safe. Same input, same seed, same backend: same pixels.
     """
 
     def __init__(
@@ -78,7 +83,11 @@ class InverseHalftoner:
         """What runs, and how: model, backend, device, precision, tile."""
         return self._network.describe()
 
-    def run(self, image: ImageLike) -> Any:
+    def check_seed(self, seed: int | None) -> None:
+        """What ``run`` does first with its seed, for programs that want to know before the first of many pictures."""
+        self._network.check_seed(seed)
+
+    def run(self, image: ImageLike, seed: int | None = None) -> Any:
         """Restore one picture; the same kind comes back.
 
         ndarray -> ndarray: HxW or HxWx3/4, RGB; uint8, uint16 and float32 keep their dtype, bool becomes uint8.
@@ -86,15 +95,18 @@ class InverseHalftoner:
         that cannot hold the result), all pages and metadata kept.  Path -> ndarray (the first page).
         With TensorRT also arrays in GPU memory (torch, CuPy, numba, JAX; ``__cuda_array_interface__`` or DLPack) -> ``DeviceArray``,
         which offers both; nothing leaves the GPU, and floats are not checked to be in [0, 1].
-        Raises ``ImageReadError`` or ``UnsupportedImageError``.
+        seed: of the noise, for models that start from it; None is 0. "auto" takes one only if a model it may choose does, and it then
+        counts where that model is chosen.
+        Raises ``ImageReadError``, ``UnsupportedImageError``, or ``OptionError``, also for a seed given to a model that takes none.
         """
+        self.check_seed(seed)
         if is_device_array(image):
             return self._restore_in_gpu_memory(image)
-        return restore_image(image, self._restore, self.scale)
+        return restore_image(image, partial(self._restore, seed=seed), self.scale)
 
-    def run_batch(self, images: Iterable[ImageLike]) -> list[Any]:
+    def run_batch(self, images: Iterable[ImageLike], seed: int | None = None) -> list[Any]:
         """``run`` on each; the first bad picture raises, naming its place. Folders are the CLI's job, which goes on past them."""
-        return restore_batch(images, self.run)
+        return restore_batch(images, partial(self.run, seed=seed))
 
     def run_file(
         self,
@@ -102,20 +114,22 @@ class InverseHalftoner:
         target: str | os.PathLike,
         overwrite: bool = False,
         on_page: Callable[[int, int], None] | None = None,
+        seed: int | None = None,
     ) -> None:
         """Restore a file into another one: every page or frame, with DPI, ICC profile and EXIF; nothing is written on failure.
 
-        The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress.
+        The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress. seed: as of ``run``.
         """
-        restore_file(source, target, self._restore, self.scale, overwrite, on_page)
+        self.check_seed(seed)
+        restore_file(source, target, partial(self._restore, seed=seed), self.scale, overwrite, on_page)
 
     def _restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
         if isinstance(self._network, AutoNetwork) or self.scale != 1:
             raise OptionError("'auto' and scale look at pictures on the CPU; for arrays in GPU memory name a model, and leave scale at 1.")
         return self._network.restore_in_gpu_memory(picture)
 
-    def _restore(self, picture: Picture) -> Picture:
-        restored = self._network.restore(picture.pixels)
+    def _restore(self, picture: Picture, seed: int | None) -> Picture:
+        restored = self._network.restore(picture.pixels, seed=seed)
         if self.scale == 1:
             return picture.with_pixels(restored)
         height, width = (max(1, round(extent * self.scale)) for extent in restored.shape[:2])

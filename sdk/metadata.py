@@ -11,7 +11,7 @@ from typing import Any
 from sdk.errors import ModelError
 
 SCHEMA_VERSION = 1
-TASKS = ("inverse-halftoning", "bit-depth-expansion")
+TASKS = ("inverse-halftoning", "bit-depth-expansion", "halftoning")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ class ModelMetadata:
     periods: tuple[float, float] | None = None
     """Screen periods it restores, px; the SDK resizes pictures with others. None: it does not look for a screen."""
     needs_noise: bool = False
+    """One more plane follows those of the picture and the conditions: standard normal noise, which a diffusion model starts from. It is
+    a plane of the one input, since every backend runs models of one input. The SDK draws it from a seed, one field for a whole picture."""
     num_inference_steps: int = 1
+    """Denoising steps, unrolled in the graph: one call of the network does them all."""
     parameters: int = 0
     kflop_per_pixel: float = 0.0
     """Multiply and add count as two."""
@@ -53,6 +56,11 @@ class ModelMetadata:
     training: dict[str, Any] = field(default_factory=dict)
     """Steps, seconds, and the recipe's own keys."""
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def input_planes(self) -> int:
+        """C of the network's input: the picture's planes, the conditions, the noise."""
+        return (3 if self.input_color == "rgb" else 1) + len(self.conditions) + self.needs_noise
 
     def to_props(self) -> dict[str, str]:
         """Strings for ``metadata_props``."""

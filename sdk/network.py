@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import cv2
@@ -19,8 +19,9 @@ from sdk.cuda.pipeline import GpuPipeline
 from sdk.errors import ModelError, OptionError
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
+from sdk.noise import DEFAULT_SEED, check_seed, noise_field
 from sdk.screen_residue import remove_residue, screen_frequencies
-from sdk.tiling import Infer, infer_tiled
+from sdk.tiling import Infer, infer_tiled, padded
 
 TWO_LEVEL_SHARE = 0.9
 """A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
@@ -32,6 +33,7 @@ TWO_LEVEL_KINDS = {"dither", "ordered"}
 RUN_BY = {
     "inverse-halftoning": "sdk.InverseHalftoner (inverse-halftoner restore)",
     "bit-depth-expansion": "sdk.BitDepthExpander (inverse-halftoner expand)",
+    "halftoning": "sdk.Halftoner (inverse-halftoner halftone)",
 }
 """Task -> who runs its models."""
 
@@ -47,6 +49,8 @@ class Network:
     """Of ``sdk.metadata.TASKS``."""
     conditions: ClassVar[tuple[str, ...]] = ()
     """The planes it gives after those of the picture."""
+    may_need_noise: ClassVar[bool] = False
+    """Whether it gives a plane of noise after these to models that need it."""
 
     def __init__(
         self,
@@ -62,12 +66,12 @@ class Network:
         self._backend, where = open_backend(model, device, backend=backend, precision=precision, threads=threads, tile=tile)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
         _refuse_other_tasks(self.metadata, self.task, where)
-        _refuse_other_inputs(self.metadata, self.conditions, where)
+        _refuse_other_inputs(self.metadata, self.conditions, self.may_need_noise, where)
         self.tile, self.overlap = _tile_and_overlap(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how."""
-        return {
+        facts = {
             "model": self.metadata.name,
             "backend": self._backend.name,
             "device": self._backend.device,
@@ -75,13 +79,41 @@ class Network:
             "tile": self.tile,
             "overlap": self.overlap,
         }
+        diffusion = {"needs_noise": True, "num_inference_steps": self.metadata.num_inference_steps, "tiled_on": "cpu"}
+        return facts | diffusion if self.metadata.needs_noise else facts
 
-    def _by_tiles(self, pixels: np.ndarray, infer: Infer) -> np.ndarray:
-        """``infer`` takes a tile in the dtype of ``pixels``: so a page becomes floats, four times its size, one tile at a time."""
-        return infer_tiled(pixels, infer, self.tile, self.overlap, self.metadata.size_multiple)
+    def check_seed(self, seed: int | None) -> None:
+        """``OptionError`` for a seed that is none, or that a model without noise would ignore."""
+        check_seed(seed, repr(self.metadata.name), self.metadata.needs_noise)
 
-    def _run(self, values: np.ndarray, *conditions: float) -> np.ndarray:
-        """(1, planes, h, w) float32 -> the same; a grey plane is given thrice to models of RGB, and the mean of the three comes back."""
+    def _by_channel(self, pixels: np.ndarray, run: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+        """``run`` takes all of ``pixels`` (grey, or for models of RGB) with 0, or one HxW channel of colour with its number."""
+        if self.metadata.input_color == "rgb" or pixels.ndim == 2:
+            return run(pixels, 0)
+        first = run(np.ascontiguousarray(pixels[..., 0]), 0)
+        planes = [first]
+        for c in (1, 2):  # a grey picture stored as RGB is computed once, and stays exactly grey
+            same = np.array_equal(pixels[..., c], pixels[..., 0])
+            planes.append(first if same else run(np.ascontiguousarray(pixels[..., c]), c))
+        return np.stack(planes, axis=-1)
+
+    def _by_tiles(self, pixels: np.ndarray, infer: Infer, seed: int | None = None, channel: int = 0) -> np.ndarray:
+        """``infer`` takes a tile in the dtype of ``pixels``: so a page becomes floats, four times its size, one tile at a time.
+
+        Where the model needs noise, it takes as its second argument the tile's part of the one field that ``seed`` and ``channel`` give
+        a picture of this size.
+        """
+        multiple, noise = self.metadata.size_multiple, None
+        if self.metadata.needs_noise:
+            height, width = (padded(side, multiple) for side in pixels.shape[:2])
+            noise = noise_field(DEFAULT_SEED if seed is None else seed, channel, height, width)
+        return infer_tiled(pixels, infer, self.tile, self.overlap, multiple, noise)
+
+    def _run(self, values: np.ndarray, *conditions: float | np.ndarray) -> np.ndarray:
+        """(1, planes, h, w) float32 -> the same; a grey plane is given thrice to models of RGB, and the mean of the three comes back.
+
+        Each of ``conditions`` becomes one more plane: a value everywhere, or (1, 1, h, w).
+        """
         grey_to_rgb = self.metadata.input_color == "rgb" and values.shape[1] == 1
         planes = [np.repeat(values, 3, axis=1) if grey_to_rgb else values]
         planes += [np.full_like(values[:, :1], condition) for condition in conditions]
@@ -93,6 +125,7 @@ class HalftoneNetwork(Network):
     """A model as ``InverseHalftoner`` runs it; the arguments are the same."""
 
     task = "inverse-halftoning"
+    may_need_noise = True
 
     def __init__(self, model: str | os.PathLike, *, threshold: float | None = None, **options: Any):
         super().__init__(model, **options)
@@ -100,8 +133,11 @@ class HalftoneNetwork(Network):
         self._pipeline = self._open_pipeline()
 
     def _open_pipeline(self) -> GpuPipeline | None:
-        """What restores a whole picture on the GPU, for backends whose engines take GPU memory."""
-        if not isinstance(self._backend, TensorRtBackend):
+        """What restores a whole picture on the GPU, for backends whose engines take GPU memory.
+
+        Its kernels give the engine the picture and nothing else, so models that need noise run tile by tile from the CPU.
+        """
+        if not isinstance(self._backend, TensorRtBackend) or self.metadata.needs_noise:
             return None
         tiling = {"tile": self.tile, "overlap": self.overlap, "multiple": self.metadata.size_multiple}
         return GpuPipeline(self._backend, self._backend.driver, **tiling, threshold=self.threshold)
@@ -110,24 +146,29 @@ class HalftoneNetwork(Network):
         """What runs, and how."""
         return super().describe() | {"threshold": self.threshold}
 
-    def restore(self, pixels: np.ndarray, analysis: Analysis | None = None) -> np.ndarray:
+    def restore(self, pixels: np.ndarray, analysis: Analysis | None = None, seed: int | None = None) -> np.ndarray:
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8.
 
         A model that knows screens of some periods only gets a coarser or finer one resized, and the result is resized
-        back. ``analysis`` saves measuring the period, where it is known already.
+        back. ``analysis`` saves measuring the period, where it is known already. ``seed`` is of the noise, where the model needs it.
         """
         if self.metadata.periods is None:
             if self.threshold is None and set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
                 warn_if_not_two_levels(pixels)
-            return self._restore_planes(pixels)
+            return self._restore_planes(pixels, seed)
         height, width = pixels.shape[:2]
         found = analysis or analyze_pixels(pixels)
         factor = fitting_scale(found.period, self.metadata.periods)
         fitted = resize(pixels, max(8, round(height * factor)), max(8, round(width * factor)))
-        return resize(self._restore_planes(fitted, screen_frequencies(luma(fitted))), height, width)
+        return resize(self._restore_planes(fitted, seed, screen_frequencies(luma(fitted))), height, width)
 
     def restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
         """An array on the GPU (``__cuda_array_interface__`` or DLPack), alpha included -> one of the same shape and dtype there."""
+        if self.metadata.needs_noise:
+            raise OptionError(
+                f"{self.metadata.name!r} starts from noise, which is drawn and cut into tiles on the CPU, so give it numpy arrays "
+                "(tensor.cpu().numpy(), cupy.asnumpy(array))."
+            )
         if self._pipeline is None:
             raise OptionError(
                 f"{self._backend.name} on {self._backend.device} takes no arrays in GPU memory. Use device='cuda' with TensorRT, or give a "
@@ -140,26 +181,20 @@ class HalftoneNetwork(Network):
             )
         return self._pipeline.run(picture)
 
-    def _restore_planes(self, pixels: np.ndarray, screen: Sequence[Peak] = ()) -> np.ndarray:
+    def _restore_planes(self, pixels: np.ndarray, seed: int | None, screen: Sequence[Peak] = ()) -> np.ndarray:
         if self._pipeline is not None:
             if not screen:
                 return self._pipeline.run(pixels)
             return from_unit(remove_residue(self._pipeline.run(pixels, unclipped=True), screen), pixels.dtype)
-        if self.metadata.input_color == "rgb" or pixels.ndim == 2:
-            return self._infer(pixels, screen)
-        first = self._infer(np.ascontiguousarray(pixels[..., 0]), screen)
-        planes = [first]
-        for c in (1, 2):  # a grey picture stored as RGB is restored once, and stays exactly grey
-            same = np.array_equal(pixels[..., c], pixels[..., 0])
-            planes.append(first if same else self._infer(np.ascontiguousarray(pixels[..., c]), screen))
-        return np.stack(planes, axis=-1)
 
-    def _infer(self, pixels: np.ndarray, screen: Sequence[Peak]) -> np.ndarray:
-        def infer(part: np.ndarray) -> np.ndarray:
+        def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)
-            return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32))
+            return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32), *noise)
 
-        return from_unit(remove_residue(self._by_tiles(pixels, infer), screen), pixels.dtype)
+        def run(planes: np.ndarray, channel: int) -> np.ndarray:
+            return from_unit(remove_residue(self._by_tiles(planes, infer, seed, channel), screen), pixels.dtype)
+
+        return self._by_channel(pixels, run)
 
 
 def fitting_scale(period: float | None, periods: tuple[float, float]) -> float:
@@ -215,11 +250,12 @@ def _refuse_other_tasks(metadata: ModelMetadata, task: str, where: str) -> None:
         raise ModelError(f"{where} is a model for {metadata.task}, not for {task}; run it by {RUN_BY[metadata.task]}.")
 
 
-def _refuse_other_inputs(metadata: ModelMetadata, conditions: tuple[str, ...], where: str) -> None:
-    """This version feeds one grey plane or RGB in [0, 1], then the conditions of the task, and nothing else."""
+def _refuse_other_inputs(metadata: ModelMetadata, conditions: tuple[str, ...], may_need_noise: bool, where: str) -> None:
+    """This version feeds one grey plane or RGB in [0, 1], then the conditions of the task, then noise where the task may have it."""
     colours, given = (metadata.input_color, metadata.output_color), " and ".join(("", *conditions))
+    given += ", with noise or without" if may_need_noise else ""
     known = colours in (("grey", "grey"), ("rgb", "rgb")) and metadata.input_range == (0.0, 1.0)
-    if not known or metadata.needs_noise or metadata.conditions != conditions:
+    if not known or (metadata.needs_noise and not may_need_noise) or metadata.conditions != conditions:
         wanted = " and ".join(("", *metadata.conditions, *(["noise"] if metadata.needs_noise else [])))
         raise ModelError(
             f"{where} takes {metadata.input_color} in {metadata.input_range}{wanted}; "

@@ -15,7 +15,7 @@ import numpy as np
 
 from sdk.errors import OptionError
 
-Infer = Callable[[np.ndarray], np.ndarray]
+Infer = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,32 @@ def spans(length: int, tile: int, overlap: int, multiple: int = 1) -> list[Span]
     return [Span(start, w) for start, w in zip(starts, weights)]
 
 
-def infer_tiled(picture: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1) -> np.ndarray:
+def padded(length: int, multiple: int) -> int:
+    """What ``infer_tiled`` pads a side of ``length`` px to."""
+    return length + -length % multiple
+
+
+def infer_tiled(
+    picture: np.ndarray, infer: Infer, tile: int, overlap: int, multiple: int = 1, beside: np.ndarray | None = None
+) -> np.ndarray:
     """Run ``infer`` over a HxW or HxWx3 ``picture`` tile by tile; float32 of the same shape.
 
     ``infer`` takes (1, planes, h, w) of the picture's dtype and gives float32 of that shape. The picture is padded by
     reflection at the bottom and right to a ``multiple``, and cut again.
+
+    beside: HxW of the ``padded`` sides; ``infer`` then takes the (1, 1, h, w) of it that lie where the tile does, as its second argument.
     """
     height, width = picture.shape[:2]
     planes = np.moveaxis(picture.reshape(height, width, -1), -1, 0)
     if height % multiple or width % multiple:
-        planes = np.pad(planes, ((0, 0), (0, -height % multiple), (0, -width % multiple)), mode="symmetric")
+        planes = np.pad(planes, ((0, 0), (0, padded(height, multiple) - height), (0, padded(width, multiple) - width)), mode="symmetric")
+    given = [planes] if beside is None else [planes, beside[None]]
     rows, columns = (spans(length, tile, overlap, multiple) for length in planes.shape[1:])
     if len(rows) == len(columns) == 1:
-        whole = infer(np.ascontiguousarray(planes[None]))[0]
+        whole = infer(*(np.ascontiguousarray(each[None]) for each in given))[0]
     else:
         whole = np.zeros(planes.shape, np.float32)
         for row, column in product(rows, columns):
-            part = infer(np.ascontiguousarray(planes[None, :, row.slice, column.slice]))[0]
+            part = infer(*(np.ascontiguousarray(each[None, :, row.slice, column.slice]) for each in given))[0]
             whole[:, row.slice, column.slice] += part * (row.weights[:, None] * column.weights[None, :])
     return np.moveaxis(whole[:, :height, :width], 0, -1).reshape(picture.shape)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sdk import catalog
+from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
 from sdk.errors import DeviceError, MissingDependencyError
 from sdk.metadata import ModelMetadata
@@ -90,6 +94,74 @@ def bits_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bits") / "bits.onnx"
     onnx.save(model, str(path))
     return path
+
+
+NOISY = replace(SMALL, name="noisy", needs_noise=True, num_inference_steps=2, kinds=("dither",))
+DOTS = replace(NOISY, name="dots", task="halftoning", kinds=())
+
+
+@pytest.fixture(scope="session")
+def two_plane_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ModelMetadata, float], Path]:
+    """(metadata, strength) -> a network that adds to the picture, blurred, so much of the noise, sharpened, and clips to [0, 1]."""
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    folder = tmp_path_factory.mktemp("two_planes")
+
+    def make(metadata: ModelMetadata, strength: float) -> Path:
+        kernel = np.full((1, metadata.input_planes, 3, 3), 1 / 9, np.float32)
+        if metadata.needs_noise:
+            kernel[0, -1] = strength * np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]) / 20**0.5
+        tensors = [numpy_helper.from_array(kernel, "kernel")]
+        tensors += [numpy_helper.from_array(np.array(level, np.float32), name) for name, level in (("black", 0), ("white", 1))]
+        nodes = [
+            helper.make_node("Conv", ["halftone", "kernel"], ["sum"], pads=[1, 1, 1, 1]),
+            helper.make_node("Clip", ["sum", "black", "white"], ["out"]),
+        ]
+        ends = [
+            helper.make_tensor_value_info(name, 1, ["batch", planes, "8*rows", "8*columns"])
+            for name, planes in (("halftone", metadata.input_planes), ("out", 1))
+        ]
+        graph = helper.make_graph(nodes, metadata.name, ends[:1], ends[1:], tensors)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        helper.set_model_props(model, metadata.to_props())
+        path = folder / f"{metadata.name}.onnx"
+        onnx.save(model, str(path))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noisy_onnx(two_plane_onnx: Callable[[ModelMetadata, float], Path]) -> Path:
+    """Restores by a blur, and a little of the noise shows."""
+    return two_plane_onnx(NOISY, 0.05)
+
+
+@pytest.fixture(scope="session")
+def dots_onnx(two_plane_onnx: Callable[[ModelMetadata, float], Path]) -> Path:
+    """Halftones by thresholds that are noise."""
+    return two_plane_onnx(DOTS, 0.3)
+
+
+@pytest.fixture
+def catalog_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Called with ONNX files, makes the catalog list ``fast`` and these, each under its own name; afterwards it is the true one."""
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+
+    def make(*paths: Path) -> None:
+        rows = []
+        for path in (releases()["fast"].path, *paths):
+            metadata = metadata_of(path)
+            digest = hashlib.sha256(Path(shutil.copy(path, folder)).read_bytes()).hexdigest()
+            rows.append(f'[{metadata.name}]\nfile = "{path.name}"\nsha256 = "{digest}"\nkinds = {list(metadata.kinds)}')
+            rows.append('summary = "for tests"\nlicence = "Apache-2.0"\nmetrics = {}\n')
+        (folder / "models.toml").write_text("\n".join(rows), encoding="utf-8")
+        monkeypatch.setattr(catalog, "FOLDER", folder)
+        releases.cache_clear()
+
+    yield make
+    releases.cache_clear()
 
 
 @pytest.fixture(scope="session")

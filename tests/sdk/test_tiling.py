@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sdk.errors import OptionError
-from sdk.tiling import infer_tiled, spans
+from sdk.tiling import infer_tiled, padded, spans
 
 
 @dataclass(frozen=True)
@@ -162,3 +162,18 @@ def test_tiles_are_cut_where_the_picture_is_too_large() -> None:
     assert len(shapes) > 2
     assert len(set(shapes)) == 1
     assert shapes[0][3] <= 64
+
+
+@pytest.mark.parametrize("shape", [(40, 150), (201, 75), (64, 64), (9, 8)])
+def test_what_lies_beside_is_cut_where_the_picture_is(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    beside = rng.random([padded(side, 8) for side in shape], dtype=np.float32)
+
+    def infer(part: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        assert (part.dtype, noise.dtype) == (np.uint8, np.float32)
+        assert part.shape == noise.shape
+        return part + 2 * noise
+
+    restored = infer_tiled(pixels, infer, tile=64, overlap=16, multiple=8, beside=beside)
+    np.testing.assert_allclose(restored, pixels + 2 * beside[: shape[0], : shape[1]], rtol=1e-5)
