@@ -18,7 +18,7 @@ from sdk.batch import Job, Outcome, plan_jobs, run_jobs
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.few_bits import check_bits
-from sdk.halftoning import METHODS, method_named
+from sdk.halftoning import METHODS
 
 EXAMPLES = """examples:
   inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile and EXIF are kept
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
+    _add_seed(restore)
     restore.add_argument("-v", "--verbose", action="store_true", help="say what auto found in each file and which model it took")
     restore.set_defaults(command=_restore)
 
@@ -98,14 +99,21 @@ def _parser() -> argparse.ArgumentParser:
     halftone = commands.add_parser(
         "halftone",
         help="photograph -> halftone",
-        description="Halftone photographs by a classical method.",
+        description="Halftone photographs by a classical method, or by a model for halftoning.",
         epilog="methods (with parameters for --set):\n" + _method_table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_files(halftone)
-    halftone.add_argument("--method", default="floyd-steinberg", help="default: floyd-steinberg; the list is below")
+    halftone.add_argument(
+        "--method",
+        default="floyd-steinberg",
+        help="a name from the list below (default: floyd-steinberg), or a model for halftoning: a name from `inverse-halftoner models`, "
+        "an .onnx or .engine file",
+    )
     halftone.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the method; may be repeated")
     halftone.add_argument("--grey", action="store_true", help="turn colour to grey first (else each channel is halftoned on its own)")
+    _add_seed(halftone)
+    _add_runtime(halftone.add_argument_group("options of models"))
     halftone.set_defaults(command=_halftone)
 
     add_engine_commands(commands)
@@ -134,7 +142,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_runtime(parser: argparse.ArgumentParser) -> None:
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, metavar="N", help="another N, another noise, for what starts from noise (default: 0)")
+
+
+def _add_runtime(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
     )
@@ -161,13 +173,14 @@ def _method_table() -> str:
 def _restore(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
     restorer = sdk.InverseHalftoner(options.model, threshold=options.threshold, scale=options.scale, **_runtime(options))
+    restorer.check_seed(options.seed)
     kinds = (sdk.NotTwoLevelsWarning, sdk.NoHalftoneWarning)
 
     def restore(job: Job) -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
             for kind in kinds:
                 warnings.simplefilter("always", kind)
-            restorer.run_file(job.source, job.target, options.overwrite)
+            restorer.run_file(job.source, job.target, options.overwrite, seed=options.seed)
         if restorer.choice and options.verbose:
             print(f"{job.source}: {restorer.choice}")
         return sorted({str(warning.message) for warning in caught if warning.category in kinds})
@@ -200,11 +213,15 @@ def _analyze(options: argparse.Namespace) -> int:
 
 def _halftone(options: argparse.Namespace) -> int:
     parameters = dict(_parameter(text, options.method) for text in options.set)
+    for name, value in _runtime(options).items():
+        if value not in (None, "auto"):  # methods have no such parameters, and say so
+            parameters[name] = value
     halftoner = sdk.Halftoner(options.method, grey=options.grey, **parameters)
+    halftoner.check_seed(options.seed)
     jobs = plan_jobs(options.inputs, options.output, files.halftone_suffix)
 
     def apply(job: Job) -> list[str]:
-        halftoner.run_file(job.source, job.target, options.overwrite)
+        halftoner.run_file(job.source, job.target, options.overwrite, options.seed)
         return []
 
     return _run(jobs, options, apply)
@@ -247,7 +264,7 @@ def _parameter(text: str, method: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise errors.OptionError(f"--set {text}: write NAME=VALUE, for example --set size=8.")
-    default = method_named(method).parameters.get(name)
+    default = METHODS[method].parameters.get(name) if method in METHODS else None
     try:
         if isinstance(default, bool):
             return name, {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]

@@ -1,8 +1,9 @@
-"""``Halftoner``: any picture kind through a method of ``sdk.halftoning``."""
+"""``Halftoner``: any picture kind through a method of ``sdk.halftoning`` or a network that halftones."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,57 +11,122 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.errors import UnsupportedImageError
-from sdk.halftoning import halftone, method_named
+from sdk.catalog import released_for, releases
+from sdk.engine_file import ENGINE_SUFFIX
+from sdk.errors import OptionError, UnsupportedImageError, nearest
+from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ACCEPTED, Picture, from_unit, picture_from_array, picture_from_pil, picture_to_pil, to_unit
+from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
+from sdk.noise import check_seed
 
 
 class Halftoner:
     """Halftones a photograph.
 
     >>> white = sdk.Halftoner("floyd-steinberg", serpentine=True).run(photo)
+    >>> white = sdk.Halftoner("runs/cdh/halftoner.onnx").run(photo, seed=1)
 
-    method: a name from ``sdk.halftoning.METHODS``; the keywords are that method's parameters.
+    method: a name from ``sdk.halftoning.METHODS``; the keywords are that method's parameters. Or a model whose task is halftoning: a
+        name from ``sdk.releases()``, or the path of an .onnx or .engine file; the keywords are device, tile, overlap, threads, backend
+        and precision, as of ``InverseHalftoner``.
     grey: turn colour pictures to grey first (BT.601 luma); else each channel is halftoned on its own.
+
+    Same input, same seed, same backend: same pixels.
     """
 
-    def __init__(self, method: str, *, grey: bool = False, **parameters: Any):
-        self.method = method_named(method)
-        self.parameters = parameters
+    def __init__(self, method: str | os.PathLike, *, grey: bool = False, **parameters: Any):
         self.grey = grey
-        depth = np.uint16 if self.method.keeps_16_bits else np.uint8
-        halftone(np.zeros((8, 8), depth), method, **parameters)  # a wrong parameter fails here, not in the middle of a folder
+        self._method = _method(method, parameters)
 
-    def run(self, image: Any) -> Any:
+    def describe(self) -> dict[str, Any]:
+        """The method with its parameters; or the model, and how it runs, as of ``InverseHalftoner``."""
+        return self._method.describe()
+
+    def check_seed(self, seed: int | None) -> None:
+        """What ``run`` does first with its seed, for programs that want to know before the first of many pictures."""
+        self._method.check_seed(seed)
+
+    def run(self, image: Any, seed: int | None = None) -> Any:
         """ndarray or path -> ndarray (bool, True = white; ``palette`` and ``bit-depth``: uint8); PIL -> PIL; bytes -> bytes (PNG or TIFF).
 
-        Pictures of more than 8 bits are rounded to 8 first (``bit-depth`` keeps 16). Alpha is dropped from arrays, kept elsewhere.
+        Methods round pictures of more than 8 bits to 8 first (``bit-depth`` keeps 16). Alpha is dropped from arrays, kept elsewhere.
+
+        seed: of white noise, blue noise and models that start from noise; None is the ``seed`` among the parameters, else 0. An
+        ``OptionError`` where there is nothing random.
         """
+        self.check_seed(seed)
         if isinstance(image, np.ndarray):
-            return self._halftone(picture_from_array(image)).pixels
+            return self._halftone(picture_from_array(image), seed).pixels
         if isinstance(image, Image.Image):
-            halftoned = picture_to_pil(self._halftone(picture_from_pil(image)))
+            halftoned = picture_to_pil(self._halftone(picture_from_pil(image), seed))
             halftoned.info |= {key: image.info[key] for key in ("dpi",) if key in image.info}
             return halftoned
         if isinstance(image, bytes):
             file = files.read(image)
-            return files.encode(self._halftone_pages(file), "TIFF" if file.format == "TIFF" else "PNG")
+            return files.encode(self._halftone_pages(file, seed), "TIFF" if file.format == "TIFF" else "PNG")
         if isinstance(image, (str, os.PathLike)):
-            return self._halftone(files.read(image, first_page_only=True).pages[0]).pixels
+            return self._halftone(files.read(image, first_page_only=True).pages[0], seed).pixels
         raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
 
-    def run_file(self, source: str | os.PathLike, target: str | os.PathLike, overwrite: bool = False) -> None:
-        """Halftone a file into another one, all pages, DPI kept; a lossy target format would ruin the dots, so use .png or .tif."""
+    def run_file(self, source: str | os.PathLike, target: str | os.PathLike, overwrite: bool = False, seed: int | None = None) -> None:
+        """Halftone a file into another one, all pages, DPI kept; a lossy target format would ruin the dots, so use .png or .tif.
+
+        seed: as of ``run``.
+        """
+        self.check_seed(seed)
         files.check_target(target, overwrite)
-        files.write(target, self._halftone_pages(files.read(source)), overwrite)
+        files.write(target, self._halftone_pages(files.read(source), seed), overwrite)
 
-    def _halftone_pages(self, file: files.ImageFile) -> files.ImageFile:
-        return file.with_pages([self._halftone(page) for page in file.pages])
+    def _halftone_pages(self, file: files.ImageFile, seed: int | None) -> files.ImageFile:
+        return file.with_pages([self._halftone(page, seed) for page in file.pages])
 
-    def _halftone(self, picture: Picture) -> Picture:
+    def _halftone(self, picture: Picture, seed: int | None) -> Picture:
         pixels = picture.pixels
-        if not (pixels.dtype == np.uint16 and self.method.keeps_16_bits):
+        if pixels.dtype not in self._method.dtypes:
             pixels = from_unit(to_unit(pixels), np.uint8)
         if self.grey and pixels.ndim == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        return picture.with_pixels(halftone(pixels, self.method.name, **self.parameters))
+        return picture.with_pixels(self._method.halftone(pixels, seed))
+
+
+def _method(method: str | os.PathLike, parameters: dict[str, Any]) -> _Classical | _Learned:
+    name = os.fspath(method)
+    if name in METHODS:
+        return _Classical(METHODS[name], parameters)
+    if name in releases() or Path(name).suffix.lower() in (".onnx", ENGINE_SUFFIX):
+        return _Learned(name, parameters)
+    known = [*METHODS, *released_for("halftoning")]
+    raise OptionError(f"Halftoning method {name!r} is unknown.{nearest(name, known)} A path to an .onnx file of a model works too.")
+
+
+class _Classical:
+    """A row of the table with parameters; a wrong one is refused here, not in the middle of a folder."""
+
+    def __init__(self, method: Method, parameters: dict[str, Any]):
+        self.dtypes = (np.uint8, np.uint16) if method.keeps_16_bits else (np.uint8,)
+        self._method, self._parameters = method, parameters
+        self.halftone(np.zeros((8, 8), self.dtypes[-1]), None)
+
+    def describe(self) -> dict[str, Any]:
+        return {"method": self._method.name, **self._method.parameters, **self._parameters}
+
+    def check_seed(self, seed: int | None) -> None:
+        check_seed(seed, f"method {self._method.name!r}", "seed" in self._method.parameters)
+
+    def halftone(self, pixels: np.ndarray, seed: int | None) -> np.ndarray:
+        given = self._parameters if seed is None else self._parameters | {"seed": seed}
+        return halftone(pixels, self._method.name, **given)
+
+
+class _Learned:
+    """A network, as the rows of the table are."""
+
+    dtypes = (np.uint8, np.uint16, np.float32)
+
+    def __init__(self, model: str, parameters: dict[str, Any]):
+        unknown = sorted(parameters.keys() - set(OPTIONS))
+        if unknown:
+            advice = " Give the seed to run(), or by --seed." if unknown[0] == "seed" else nearest(unknown[0], OPTIONS)
+            raise OptionError(f"Model {model!r} has no parameter {unknown[0]!r}.{advice}")
+        network = HalftoningNetwork(model, **parameters)
+        self.describe, self.check_seed, self.halftone = network.describe, network.check_seed, network.halftone

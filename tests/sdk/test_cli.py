@@ -17,10 +17,11 @@ from sdk.halftoning import METHODS
 from sdk.halftoning.palettes import quantise_bits
 from sdk.images import Picture
 
+FILES = ["--output", "--overwrite", "--skip-existing"]
 OPTIONS = {
-    "restore": ["--output", "--overwrite", "--skip-existing", "--model", "--device", "--tile", "--overlap", "--threshold", "--threads"],
-    "expand": ["--output", "--overwrite", "--skip-existing", "--bits", "--model", "--device", "--tile"],
-    "halftone": ["--output", "--overwrite", "--skip-existing", "--method", "--set", "--grey", *METHODS],
+    "restore": [*FILES, "--model", "--device", "--tile", "--overlap", "--threshold", "--threads", "--seed"],
+    "expand": [*FILES, "--bits", "--model", "--device", "--tile"],
+    "halftone": [*FILES, "--method", "--set", "--grey", "--seed", "--tile", *METHODS],
     "models": ["--help"],
     "info": ["model"],
     "demo": ["--host", "--port"],
@@ -293,10 +294,10 @@ def test_a_failing_runtime_is_one_failed_file(
         Image.fromarray(dots).save(name)
     run = sdk.InverseHalftoner.run_file
 
-    def failing(self: sdk.InverseHalftoner, source: Path, target: Path, overwrite: bool) -> None:
+    def failing(self: sdk.InverseHalftoner, source: Path, target: Path, overwrite: bool, seed: int | None = None) -> None:
         if source.name == "a.png":
             raise MemoryError
-        run(self, source, target, overwrite)
+        run(self, source, target, overwrite, seed=seed)
 
     monkeypatch.setattr(sdk.InverseHalftoner, "run_file", failing)
     assert main(["restore", "a.png", "b.png", "-o", "out"]) == 1
