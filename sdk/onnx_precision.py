@@ -49,6 +49,20 @@ def in_precision(onnx: bytes, precision: str, where: str = "the model") -> bytes
     return encode((number, _convert_graph(value, half, where) if number == MODEL_GRAPH else value) for number, value in model)
 
 
+def precision_of(onnx: bytes, where: str = "the model") -> str:
+    """What the graph computes in: "int8" between QuantizeLinear and DequantizeLinear, "fp16" or "bf16" after a Cast to it, or "fp32"."""
+    found = {"fp32"}
+    for data in (node for graph in _all(decode(onnx, where), MODEL_GRAPH) for node in _all(decode(graph, where), GRAPH_NODE)):
+        node = decode(data, where)
+        kind = _field_text(node, NODE_TYPE)
+        if kind == "QuantizeLinear":
+            return "int8"
+        if kind == "Cast":
+            to = {value for attribute in _all(node, NODE_ATTRIBUTE) for value in _all(decode(attribute, where), ATTRIBUTE_INT)}
+            found |= {name for name, code in (("fp16", FLOAT16), ("bf16", BFLOAT16)) if code in to}
+    return max(found, key=("fp32", "bf16", "fp16").index)
+
+
 def _convert_graph(data: int | bytes, half: int, where: str) -> bytes:
     graph = decode(data, where)
     nodes = [decode(value, where) for value in _all(graph, GRAPH_NODE)]

@@ -31,7 +31,7 @@ class Backend(Protocol):
 
     @property
     def precision(self) -> str:
-        """What it computes in: "fp32", "fp16", "bf16"."""
+        """What it computes in: "fp32", "fp16", "bf16", "int8"."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class Backend(Protocol):
 
 
 def open_backend(
-    model: str | os.PathLike,
+    model: str | os.PathLike | Backend,
     device: str = "auto",
     *,
     backend: str = "auto",
@@ -60,7 +60,8 @@ def open_backend(
 ) -> tuple[Backend, str]:
     """Load a catalog name, an .onnx file or an .engine file; gives the backend and how to call the model in messages.
 
-    An .engine file runs on TensorRT. For the others, ``backend`` "auto" is:
+    A ``Backend``, such as a program's own, is given back as it is, and the rest is left to it. An .engine file runs on TensorRT. For
+    the others, ``backend`` "auto" is:
 
     ======  =============================================================
     device
@@ -70,11 +71,22 @@ def open_backend(
     cuda    TensorRT where it is installed, else onnxruntime with CUDA
     ======  =============================================================
 
-    precision: onnxruntime "fp32"; openvino "fp32" or "bf16" (CPUs that have it); tensorrt "fp16" (default), "bf16" or "fp32".
+    ``precision``, where None is the first of these:
+
+    ===========  ===========================================================================================================
+    backend
+    ===========  ===========================================================================================================
+    onnxruntime  what the file is: "fp32"; "int8" for Q/DQ models (``export.precision``); on CUDA also "fp16"
+    openvino     "fp32", or "bf16" (f32 and bf16 in its own words; CPUs that have it); "int8" for Q/DQ models, and only for them
+    tensorrt     "fp16", "bf16" or "fp32"; in Q/DQ models that of what is not quantised
+    ===========  ===========================================================================================================
+
     TensorRT runs .onnx models through an engine for ``tile`` (default: the model's), which is built at the first use and cached
     (``sdk.engine_cache``). threads: of the CPU. What was asked for by name and cannot be had is a ``DeviceError``,
     ``OptionError`` or ``MissingDependencyError``.
     """
+    if not isinstance(model, (str, os.PathLike)):
+        return model, f"the model on {model.name}"
     if device not in DEVICES:
         raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
     if backend not in BACKENDS:
@@ -92,15 +104,16 @@ def open_backend(
     if backend == "openvino":
         from sdk.backends.openvino import OpenVinoBackend
 
-        return OpenVinoBackend(data, device, threads, where, precision or "fp32"), where
+        return OpenVinoBackend(data, device, threads, where, precision), where
     from sdk.backends.onnxruntime import OnnxRuntimeBackend
 
-    if precision not in (None, OnnxRuntimeBackend.precision):
+    opened = OnnxRuntimeBackend(data, device, threads, where)
+    if precision not in (None, opened.precision):
         raise OptionError(
-            f"onnxruntime runs {where} in {OnnxRuntimeBackend.precision}, not {precision}; "
+            f"onnxruntime runs {where} in {opened.precision}, not {precision}; "
             "use backend='openvino' (bf16, on the CPU) or backend='tensorrt' (fp16, bf16)."
         )
-    return OnnxRuntimeBackend(data, device, threads, where), where
+    return opened, where
 
 
 def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend:

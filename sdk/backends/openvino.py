@@ -1,4 +1,4 @@
-"""Run an ONNX model on OpenVINO: on CPUs with AVX-512 BF16 or AMX, ``bf16`` takes about half the time of fp32."""
+"""Run an ONNX model on OpenVINO: on CPUs with AVX-512 BF16 or AMX, ``bf16`` takes about half the time of fp32; Q/DQ models run in int8."""
 
 from __future__ import annotations
 
@@ -9,36 +9,51 @@ import numpy as np
 
 from sdk.errors import DeviceError, InferenceError, MissingDependencyError, ModelError, OptionError
 from sdk.onnx_file import read_props
+from sdk.onnx_precision import precision_of
 
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = ("fp32", "bf16", "int8")
 SHAPES_KEPT = 4
 """Compiled for fixed shapes, since dynamic ones take more memory with every new size; a picture has one size of tile."""
 
 
 class OpenVinoBackend:
-    """A compiled ONNX graph on one CPU; ``precision`` is that of all arithmetic."""
+    """A compiled ONNX graph on one CPU.
+
+    precision: "fp32" or "bf16" is that of all arithmetic. "int8" is for the Q/DQ models of ``export.precision``, which run in nothing
+    else: what they quantise is computed in int8, the rest in bf16 where the CPU has it, else in fp32. None: the file's, fp32 or int8.
+    """
 
     name, tile = "openvino", None
 
-    def __init__(self, model: bytes, device: str = "auto", threads: int | None = None, where: str = "the model", precision: str = "fp32"):
+    def __init__(
+        self, model: bytes, device: str = "auto", threads: int | None = None, where: str = "the model", precision: str | None = None
+    ):
         try:
             import openvino
         except ImportError as error:
             raise MissingDependencyError("The openvino backend needs OpenVINO: pip install 'inverse-halftoner[openvino]'.") from error
         if device not in ("auto", "cpu"):
             raise DeviceError(f"Device {device!r} was asked for; the openvino backend runs on the CPU. Use device='cpu'.")
-        if precision not in PRECISIONS:
+        if precision not in (None, *PRECISIONS):
             raise OptionError(f"Precision {precision!r} is unknown to the openvino backend; use {' or '.join(map(repr, PRECISIONS))}.")
         if threads is not None and threads < 1:
             raise OptionError(f"threads is {threads}; it must be 1 or more, or None for one a core.")
-        self.metadata, self.device, self.precision = read_props(model, where), "cpu", precision
+        quantised = precision_of(model, where) == "int8"
+        if precision == "int8" and not quantised:
+            raise OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
+        if precision in ("fp32", "bf16") and quantised:
+            raise OptionError(
+                f"{where} is quantised to int8 and does not run in {precision}; use precision='int8', or the model it was made of."
+            )
+        self.metadata, self.device, self.precision = read_props(model, where), "cpu", precision or ("int8" if quantised else "fp32")
         self._core = openvino.Core()
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and "BF16" not in offered:
+            raise DeviceError(f"This CPU has no bf16 arithmetic (it offers {', '.join(offered)}); use precision='fp32'.")
+        in_bf16 = precision == "bf16" or (quantised and "BF16" in offered)
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = threads
-        supported = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bf16" and "BF16" not in supported:
-            raise DeviceError(f"This CPU has no bf16 arithmetic (it offers {', '.join(supported)}); use precision='fp32'.")
         try:
             self._model = self._core.read_model(model)
         except RuntimeError as error:
