@@ -1,132 +1,209 @@
-"""Latency on this machine: ``python -m export.benchmark --models fast scan --sizes 1024``.
+"""How fast models run here, on every runtime: ``python -m export.benchmark --models fast scan --sizes 512 1024 --batches 1 4``.
 
-End to end from a decoded grey array to a decoded grey array (analysis and tiling included) on every CPU backend, against the
-full PRL network (random weights, which cost the same) in torch eager and in onnxruntime. Writes JSON and prints a
-Markdown table; what could not run is named with its reason.
+Each row is measured in a process of its own (``export.runners``): latency end to end (array to array, with analysis, tiles and
+rounding) and of the network alone, memory at its peak, and how near that comes to what the machine can do (``export.roofline``). Rows go
+into <output>/evaluations/benchmarks/<machine>.json at once, so a run that was stopped goes on where it was, and a second one measures
+only what is missing or whose runtime, model or threads changed (--again: everything). The tables of all machines go into
+<output>/benchmarks.md with a chart, images/benchmarks.png; what could not run is named there with its reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
-import platform
-import tempfile
-import time
-from collections.abc import Callable
-from functools import partial
-from importlib.metadata import version
-from importlib.util import find_spec
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
+import onnx
 
-import sdk
-from export.to_onnx import kflop_per_pixel, size_multiple, trace
-from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.errors import DeviceError, MissingDependencyError
+from export.benchmark_page import write_page
+from export.roofline import Work, machine, work_of
+from export.runners import OWN_FILES, RUNNERS, Case, Runner, to_text
+from sdk.catalog import model_bytes, releases
+from sdk.errors import ModelError
+from sdk.metadata import ModelMetadata
+from sdk.onnx_file import read_props
 from training.errors import said_plainly
-from training.models import build
+
+KEY = ("model", "onnx_sha256", "runtime", "device", "precision", "version", "size", "batch", "threads")
+"""What a row must share with the one that is wanted, so that it need not be measured again."""
 
 
-def median_seconds(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """(median, 95th percentile) of the wall time of ``work`` after one warm-up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times)), float(np.percentile(times, 95))
+class Model:
+    """One model as it was asked for, and the files of its precisions."""
+
+    def __init__(self, name: str, variants: Path):
+        self.asked, self._variants = name, variants
+        data, where = model_bytes(name)
+        self.metadata = ModelMetadata.from_props(read_props(data, where), where)
+        self.work: Work = work_of(onnx.load_from_string(data))
+        self._stem = name if name in releases() else Path(name).stem
+
+    def file_for(self, runner: Runner) -> str:
+        """What that runner runs: the model, or the file of ``export.precision`` for its precision."""
+        if runner.precision not in OWN_FILES.get(runner.runtime, ()):
+            return self.asked
+        path = self._variants / f"{self._stem}_{runner.precision}.onnx"
+        if not path.is_file():
+            raise ModelError(f"there is no {path}; make it: python -m export.precision {self.asked} --data DIR -o {self._variants}")
+        return str(path)
 
 
-RUNS = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
-"""(backend, precision) that our models are measured on."""
-
-
-def open_restorers(models: list[str], threads: int) -> dict[tuple[str, str], sdk.InverseHalftoner]:
-    """(model, what it runs on) -> restorer; what this machine cannot run is printed and left out."""
-    restorers = {}
-    for model, (backend, precision) in product(models, RUNS):
+def benchmark(models: Sequence[Model], cases: Sequence[tuple[Runner, int, int]], options: argparse.Namespace, book: Book) -> None:
+    """Measure what ``book`` lacks."""
+    missing: dict[Runner, str] = {}
+    for model, (runner, size, batch) in product(models, cases):
+        row = {"model": model.metadata.name, **_columns(runner), "size": size, "batch": batch, "threads": options.threads}
         try:
-            restorer = sdk.InverseHalftoner(model, device="cpu", threads=threads, backend=backend, precision=precision)
-        except (DeviceError, MissingDependencyError) as error:
-            print(f"left out: {model} on {backend} in {precision}: {error}")
+            if runner in missing:
+                raise ModelError(missing[runner])
+            if runner.version is None:
+                raise ModelError(f"{runner.package} is not installed")
+            case = Case(model.file_for(runner), runner, size, batch, options.threads, options.repeats, model.work.planes)
+        except ModelError as error:
+            book.skip(row, str(error))
             continue
-        restorers[restorer.metadata.name, f"sdk, {backend} {precision}"] = restorer
-    return restorers
+        row["onnx_sha256"] = hashlib.sha256(model_bytes(case.model)[0]).hexdigest()
+        if not options.again and book.has(row):
+            continue
+        book.measure_ceilings(runner.device, options.threads)
+        answer = in_process("export.runners", to_text(case), timeout=options.timeout)
+        if reason := answer.get("skipped"):
+            if answer.get("whatever_the_model"):
+                missing[runner] = reason
+            book.skip(row, reason)
+            continue
+        pixels = batch * size**2
+        counted = {"evaluations": model.metadata.num_inference_steps, "gflop": model.metadata.kflop_per_pixel * pixels / 1e6}
+        book.add({**row, **answer, **counted, "mb": model.work.megabytes(pixels, runner.precision)})
 
 
-def benchmark(models: list[str], sizes: list[int], repeats: int, threads: int) -> list[dict]:
-    """One row a runner and size; seconds a picture, GFLOP/s."""
-    torch.set_num_threads(threads)
-    prl = build("prl").eval()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "prl.onnx"
-        path.write_bytes(trace(prl, size_multiple(prl)).SerializeToString())
-        prl_onnx = OnnxRuntimeBackend(path.read_bytes(), "cpu", threads)
-    restorers = open_restorers(models, threads)
-    work_of = {"PRL": kflop_per_pixel(prl)} | {name: restorer.metadata.kflop_per_pixel for (name, _), restorer in restorers.items()}
-
-    rows = []
-    for size in sizes:
-        halftone = (np.random.default_rng(0).random((size, size)) > 0.5).astype(np.uint8) * 255
-        batch = halftone[None, None].astype(np.float32) / 255
-
-        @torch.inference_mode()
-        def torch_eager(batch: np.ndarray = batch) -> object:
-            return prl(torch.from_numpy(batch))
-
-        runners: dict[tuple[str, str], Callable[[], object]] = {key: partial(r.run, halftone) for key, r in restorers.items()}
-        runners["PRL", "onnxruntime fp32"] = lambda batch=batch: prl_onnx.run(batch)
-        runners["PRL", "torch eager fp32"] = torch_eager
-        for (name, runner), work in runners.items():
-            median, p95 = median_seconds(work, repeats)
-            gflops = work_of[name] * size**2 / 1e6 / median
-            rows.append({"model": name, "runner": runner, "size": size, "p50_s": median, "p95_s": p95, "gflop_per_s": gflops})
-            print(f"{name:>8} {runner:<24} {size}x{size}: {median:.3f} s", flush=True)
-    return rows
+def _columns(runner: Runner) -> dict[str, Any]:
+    columns = asdict(runner)
+    del columns["package"]
+    return {**columns, "version": runner.version}
 
 
-def markdown(rows: list[dict]) -> str:
-    """The rows, each with how many times the time of the first of its size it takes."""
-    ours: dict[int, float] = {}
-    for row in rows:
-        ours.setdefault(row["size"], row["p50_s"])
-    first = f"{rows[0]['model']}, {rows[0]['runner'].removeprefix('sdk, ')}"
-    lines = [f"| model | runs on | size | p50, s | p95, s | GFLOP/s | times the time of {first} |", "|---|---|---|---|---|---|---|"]
-    for row in rows:
-        ratio = row["p50_s"] / ours[row["size"]]
-        lines.append(
-            f"| {row['model']} | {row['runner']} | {row['size']}x{row['size']} | {row['p50_s']:.3f} | {row['p95_s']:.3f} "
-            f"| {row['gflop_per_s']:.0f} | {ratio:.2f} |"
-        )
-    return "\n".join(lines)
+def in_process(module: str, *arguments: str, timeout: float) -> dict[str, Any]:
+    """The JSON of the last line that ``python -m module`` prints; {"skipped": why} where it fails, whatever way."""
+    try:
+        done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return {"skipped": f"it took longer than {timeout:.0f} s"}
+    try:
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+        if isinstance(answer, dict) and done.returncode == 0:
+            return answer
+    except (IndexError, json.JSONDecodeError):
+        pass
+    said = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["it said nothing"]
+    return {"skipped": f"it failed (exit status {done.returncode}): {said[-1].strip()[:300]}"}
 
 
-def machine(threads: int) -> str:
-    runtimes = [name for name in ("onnxruntime", "openvino") if find_spec(name)]
-    return (
-        f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {', '.join(f'{name} {version(name)}' for name in runtimes)}"
-    )
+class Book:
+    """The rows of one machine, kept in a file that is written after each."""
+
+    def __init__(self, folder: Path, name: str):
+        self.path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:80]}.json"
+        stored = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
+        self.content = {"machine": name, "ceilings": {}, "rows": [], "skipped": [], **stored}
+        self._measured: set[str] = set()
+
+    def has(self, row: dict[str, Any]) -> bool:
+        return any(self._same(row, stored) for stored in self.content["rows"])
+
+    def add(self, row: dict[str, Any]) -> None:
+        place = next((i for i, old in enumerate(self.content["rows"]) if _place(old) == _place(row)), len(self.content["rows"]))
+        self.content["rows"][place : place + 1] = [row]  # it replaces its forerunner of another version, too
+        self.content["skipped"] = [old for old in self.content["skipped"] if _place(old) != _place(row)]
+        self._save()
+        shown = [
+            f"{name} {row[key]['p50_s'] * 1e3:.1f} ms" for name, key in (("end to end", "end_to_end"), ("network", "network")) if row[key]
+        ]
+        print(f"{_title(row)}: {', '.join(shown)}, {row['peak_mib']:.0f} MiB", flush=True)
+
+    def skip(self, row: dict[str, Any], reason: str) -> None:
+        """What was measured before, with another version, stays."""
+        self.content["skipped"] = [old for old in self.content["skipped"] if _place(old) != _place(row)]
+        self.content["skipped"].append({**row, "reason": reason})
+        self._save()
+        print(f"{_title(row)}: skipped: {reason}", flush=True)
+
+    def measure_ceilings(self, device: str, threads: int) -> None:
+        """Once a run, before its first row; the best of all runs is kept, since a ceiling is what was ever reached."""
+        key = f"{device}, {threads} threads" if device == "cpu" else device
+        if key in self._measured:
+            return
+        self._measured.add(key)
+        known = self.content["ceilings"].setdefault(key, {})
+        for precision, found in in_process("export.roofline", device, str(threads), timeout=600).items():
+            if isinstance(found, dict) and _figure(found) > _figure(known.get(precision, {})):
+                known[precision] = found
+        self._save()
+
+    @staticmethod
+    def _same(row: dict[str, Any], stored: dict[str, Any]) -> bool:
+        return all(row[key] == stored.get(key) for key in KEY)
+
+    def _save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(self.path)
+
+
+def _place(row: dict[str, Any]) -> tuple:
+    """What makes it the same line of the table."""
+    return tuple(row[key] for key in KEY if key not in ("onnx_sha256", "version"))
+
+
+def _figure(found: dict[str, Any]) -> float:
+    return found.get("gflop_per_s", found.get("gb_per_s", 0.0))
+
+
+def _title(row: dict[str, Any]) -> str:
+    return f"{row['model']}, {row['runtime']}, {row['device'].split()[0]} {row['precision']}, {row['batch']}x{row['size']}x{row['size']}"
+
+
+def chosen(runners: Sequence[Runner], words: Sequence[str] | None) -> list[Runner]:
+    """Those whose name holds one of ``words``, in any case; all for None."""
+    found = [runner for runner in runners if words is None or any(word.lower() in str(runner) for word in words)]
+    if not found:
+        raise ModelError(f"No runner is called {' or '.join(words or ())}; there are: {'; '.join(map(str, runners))}.")
+    return found
+
+
+def _cases(options: argparse.Namespace) -> Iterator[tuple[Runner, int, int]]:
+    return product(chosen(RUNNERS, options.runners), options.sizes, options.batches)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--models", nargs="+", default=["fast", "scan"], help="released models' names, or .onnx files; ratios are to the first"
+        "--models", nargs="+", default=["fast", "scan", "prl"], help="released models' names, or .onnx files; ratios are to the first"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024], help="sides of the square test pictures, px")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="pictures at once")
+    parser.add_argument("--runners", nargs="+", metavar="WORD", help="only those whose name holds such a word: cuda, 'openvino, cpu int8'")
+    parser.add_argument("--repeats", type=int, default=5, help="fewer where they take longer than a minute, but no less than 3")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("-o", "--output", type=Path, help="write the rows as JSON here")
+    parser.add_argument("--timeout", type=float, default=1800, metavar="S", help="for one row, an engine's build included")
+    parser.add_argument("--variants", type=Path, default=Path("runs/precision"), help="folder of export.precision's files")
+    parser.add_argument("--again", action="store_true", help="measure rows that are there already, too")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
-    rows = benchmark(options.models, options.sizes, options.repeats, options.threads)
-    print(f"\n{machine(options.threads)}\n\n{markdown(rows)}")
-    if options.output:
-        options.output.write_text(json.dumps({"machine": machine(options.threads), "rows": rows}, indent=1) + "\n")
+    book = Book(options.output / "evaluations" / "benchmarks", machine())
+    models = [Model(name, options.variants) for name in options.models]
+    benchmark(models, list(_cases(options)), options, book)
+    print(f"\n{write_page(options.output)}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 import torch
 
 import sdk
-from export.benchmark import benchmark, markdown, open_restorers
 from export.release import release
 from export.to_onnx import export, kflop_per_pixel
 from export.verify import TOLERANCE, ParityError, verify
@@ -110,21 +108,3 @@ def test_released_fast_is_an_export_of_the_recipe() -> None:
     assert metadata.parameters == sum(p.numel() for p in model.parameters())
     assert metadata.parity_max_abs_diff is not None
     assert metadata.parity_max_abs_diff <= TOLERANCE
-
-
-@pytest.mark.slow
-def test_benchmark_measures_every_runner(exported) -> None:
-    rows = benchmark([str(exported[1])], sizes=[64], repeats=2, threads=1)
-    runners = {row["runner"] for row in rows}
-    assert {"sdk, onnxruntime fp32", "sdk, openvino fp32", "onnxruntime fp32", "torch eager fp32"} <= runners
-    assert all(row["p50_s"] > 0 and row["gflop_per_s"] > 0 for row in rows)
-    table = markdown(rows)
-    assert table.count("\n") == len(rows) + 1
-    assert "| 1.00 |" in table.splitlines()[2]
-
-
-def test_benchmark_names_what_cannot_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.benchmark.RUNS", (("onnxruntime", "fp32"), ("openvino", "fp32")))
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    assert list(open_restorers(["fast"], threads=1)) == [("fast", "sdk, onnxruntime fp32")]
-    assert "left out: fast on openvino in fp32" in capsys.readouterr().out

@@ -1,0 +1,140 @@
+"""The page of ``export.benchmark``: benchmarks.md with the tables of every machine measured so far."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from export.chart import draw
+
+BUSY = 0.05
+"""Share of the cores that other programs used, from which on a row is marked."""
+GPU_COMMAND = "python -m export.benchmark --models fast scan prl --sizes 512 1024 2048 --batches 1 4 --repeats 20 -o docs"
+NOTE = """*End to end* is from a decoded array to a decoded array, tiles, blending and rounding included; *network* is one call with input
+and output where the runtime has them (in GPU memory on GPUs). p50 and p95 of wall time after a call that does not count. *Peak*
+is the most memory that the whole process held, the runtime's own libraries included; on GPUs also the GPU memory in use after
+it. *GFLOP* counts multiply and add as two, over the pixels of the picture; few-step samplers count all their evaluations of the
+network. *MB moved* is an estimate: every weight read once, every convolution's input and output moved once in the precision's
+element size, all between them fused. The *ceiling* is the best plain matrix product that was measured in that precision;
+convolutions by Winograd's method need fewer operations than are counted here, and may pass it. Rows with * were measured while
+other programs took more than 5 % of the cores: they are slower than the machine.
+"""
+HEAD = (
+    "model",
+    "runs on",
+    "pictures, px",
+    "end to end p50, ms",
+    "p95, ms",
+    "Mpx/s",
+    "times the speed of the first",
+    "network p50, ms",
+    "p95, ms",
+    "peak, MiB",
+    "GFLOP",
+    "MB moved",
+    "FLOP/byte",
+    "GFLOP/s",
+    "of the matmul ceiling",
+)
+
+
+def write_page(output: Path) -> str:
+    """Renew <output>/benchmarks.md and its chart from the files in <output>/evaluations/benchmarks; gives the page."""
+    files = sorted((output / "evaluations" / "benchmarks").glob("*.json"))
+    books = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    text = page(books)
+    picture = output / "images" / "benchmarks.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(books, picture)
+    (output / "benchmarks.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def page(books: list[dict[str, Any]]) -> str:
+    parts = [
+        "# Benchmarks\n",
+        "Made by `python -m export.benchmark -o docs`, which goes on where it stopped and measures only what is missing.\n\n"
+        "![Speed of every runtime, and rooflines.](images/benchmarks.png)\n",
+        NOTE,
+    ]
+    parts += [part for book in books for part in _machine(book)]
+    if not any(row["device"] == "cuda" for book in books for row in book["rows"]):
+        parts.append(f"## GPUs\n\nNone measured yet. On a machine with one:\n\n```\n{GPU_COMMAND}\n```\n")
+    return "\n".join(parts)
+
+
+def _machine(book: dict[str, Any]) -> list[str]:
+    parts = [f"## {book['machine']}\n"]
+    for where, found in book["ceilings"].items():
+        products = [f"{precision} {figures['gflop_per_s']:,.0f}" for precision, figures in found.items() if "gflop_per_s" in figures]
+        memory = f"; memory {found['memory']['gb_per_s']:.0f} GB/s" if "memory" in found else ""
+        parts.append(
+            f"Ceilings of {where}, GFLOP/s of a matrix product: {', '.join(products) or 'not measured (torch does not see it)'}{memory}.\n"
+        )
+    rows = sorted(book["rows"], key=lambda row: (row["size"], row["batch"]))  # stable: models and runners stay in order
+    versions = sorted({f"{row['runtime']} {row['version']}" for row in rows})
+    if versions:
+        parts.append(f"{', '.join(versions)}; {rows[0]['threads']} threads.\n")
+        firsts: dict[tuple[int, int], dict[str, Any]] = {}
+        for row in rows:
+            if row["end_to_end"]:
+                firsts.setdefault((row["size"], row["batch"]), row)
+        lines = [_line(row, firsts.get((row["size"], row["batch"])), book["ceilings"]) for row in rows]
+        parts.append("\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *lines]) + "\n")
+    if book["skipped"]:
+        by_reason: dict[str, list[str]] = {}
+        for row in book["skipped"]:
+            title = f"{row['model']} on {row['runtime']}, {row['device']} {row['precision']}, {pictures(row)}"
+            by_reason.setdefault(row["reason"], []).append(title)
+        listed = [
+            f"- {'; '.join(titles[:2])}{f' and {len(titles) - 2} more' if len(titles) > 2 else ''}: {_one_line(reason)}"
+            for reason, titles in by_reason.items()
+        ]
+        parts.append("Not measured:\n\n" + "\n".join(listed) + "\n")
+    return parts
+
+
+def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str, Any]) -> str:
+    whole, network = row["end_to_end"], row["network"]
+    cells = [row["model"], f"{row['runtime']}, {row['device']} {row['precision']}{'*' if row['other_work'] > BUSY else ''}", pictures(row)]
+    if whole:
+        speed = f"{first['end_to_end']['p50_s'] / whole['p50_s']:.2f}" if first else ""
+        cells += [f"{whole['p50_s'] * 1e3:.1f}", f"{whole['p95_s'] * 1e3:.1f}", f"{megapixels(row) / whole['p50_s']:.2f}", speed]
+    else:
+        cells += [""] * 4
+    cells += [f"{network['p50_s'] * 1e3:.1f}", f"{network['p95_s'] * 1e3:.1f}"] if network else ["", ""]
+    gpu = f" + {row['gpu_mib']:.0f} on the GPU" if row.get("gpu_mib") else ""
+    cells += [f"{row['peak_mib']:.0f}{gpu}", f"{row['gflop']:,.0f}", f"{row['mb']:,.0f}", f"{intensity(row):.0f}"]
+    reached = gflop_per_s(row)
+    ceiling = ceiling_of(row, ceilings)
+    cells += [f"{reached:,.0f}" if reached else "", f"{reached / ceiling:.0%}" if reached and ceiling else ""]
+    return f"| {' | '.join(cells)} |"
+
+
+def pictures(row: dict[str, Any]) -> str:
+    return f"{'' if row['batch'] == 1 else str(row['batch']) + ' x '}{row['size']}x{row['size']}"
+
+
+def megapixels(row: dict[str, Any]) -> float:
+    return row["batch"] * row["size"] ** 2 / 1e6
+
+
+def intensity(row: dict[str, Any]) -> float:
+    """Floating-point operations a byte moved."""
+    return row["gflop"] * 1e3 / row["mb"]
+
+
+def gflop_per_s(row: dict[str, Any]) -> float | None:
+    """Of the network alone."""
+    return row["gflop"] / row["network"]["p50_s"] if row["network"] and row["gflop"] else None
+
+
+def ceiling_of(row: dict[str, Any], ceilings: dict[str, Any]) -> float | None:
+    """GFLOP/s of a matrix product on that device in that precision, where it was measured."""
+    where = f"cpu, {row['threads']} threads" if row["device"] == "cpu" else row["device"]
+    return ceilings.get(where, {}).get(row["precision"], {}).get("gflop_per_s")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,167 @@
+"""What a machine can do and what a network asks of it: the two sides of a roofline.
+
+``python -m export.roofline cpu 2`` prints the ceilings: the best of a plain matrix product in each precision, and of a copy in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxslim
+from onnx import ModelProto
+
+from sdk.errors import ModelError
+
+SIDE = {"cpu": 2048, "cuda": 8192}
+"""Of the square matrices: large enough to be bound by arithmetic, small enough for seconds."""
+COPY_BYTES = 1 << 28
+FOR_S = 1.0
+"""Each ceiling is looked for so long."""
+ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+SMALLEST_WEIGHT = 16
+"""Smaller constants are shapes and scales."""
+HEAVY = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
+"""Operators that runtimes do not fuse with one another; what lies between two of them is counted as part of one."""
+
+
+def best_seconds(work: Callable[[], object], at_least: int = 5) -> float:
+    """The shortest of several runs: a ceiling is what was reached once."""
+    work()
+    times: list[float] = []
+    while len(times) < at_least or sum(times) < FOR_S:
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+        if sum(times) > 20:
+            break
+    return min(times)
+
+
+def ceilings(device: str, threads: int, side: int | None = None) -> dict[str, Any]:
+    """Precision -> {"gflop_per_s", "by"} of a matrix product, and "memory": GB/s of a copy, reading and writing counted. Needs torch.
+
+    Where one runtime has slow products in a precision, the other's count: a ceiling is the machine's, not a library's.
+    """
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return {}
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    side = side or SIDE[device]
+    flop = 2 * side**3 / 1e9
+
+    def seconds(work: Callable[[], object]) -> float:
+        wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+        return best_seconds(lambda: (work(), wait()))
+
+    found: dict[str, Any] = {}
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        if device == "cpu" and precision == "fp16":
+            continue  # no runtime here computes in it on CPUs
+        a, b = (torch.rand(side, side).to(device, dtype) for _ in range(2))
+        found[precision] = {"gflop_per_s": flop / seconds(lambda a=a, b=b: a @ b), "by": "torch"}
+    a, b = (torch.randint(-128, 128, (side, side), dtype=torch.int8, device=device) for _ in range(2))
+    candidates = {"torch": flop / seconds(lambda: torch._int_mm(a, b))}  # type: ignore[reportPrivateImportUsage]
+    if device == "cpu":
+        candidates["onnxruntime"] = flop / best_seconds(_integer_product(side, threads))
+    by = max(candidates, key=lambda name: candidates[name])
+    found["int8"] = {"gflop_per_s": candidates[by], "by": by}
+    source = torch.zeros(COPY_BYTES // 4, device=device)
+    target = torch.empty_like(source)
+    found["memory"] = {"gb_per_s": 2 * COPY_BYTES / 1e9 / seconds(lambda: target.copy_(source)), "by": "torch"}
+    return found
+
+
+def _integer_product(side: int, threads: int) -> Callable[[], object]:
+    """uint8 x int8 by onnxruntime, as its quantised convolutions compute."""
+    import onnxruntime as ort
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = numpy_helper.from_array(rng.integers(-64, 64, (side, side)).astype(np.int8), "b")
+    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    ends = [helper.make_tensor_value_info(*end, [side, side]) for end in (("a", TensorProto.UINT8), ("y", TensorProto.INT32))]
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    a = rng.integers(0, 255, (side, side)).astype(np.uint8)
+    return lambda: session.run(None, {"a": a})
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a network asks for in one call: an estimate.
+
+    Every weight is read once; every convolution or matrix product reads its inputs and writes its result once, in the element size of
+    the precision, and whatever lies between two of them is fused into one and costs nothing. Caches that hold a whole activation make
+    it less, operators that are not fused make it more.
+    """
+
+    planes: int
+    """Of the input."""
+    weights: int
+    activations_per_pixel: float
+
+    def megabytes(self, pixels: int, precision: str) -> float:
+        return (self.weights + self.activations_per_pixel * pixels) * ELEMENT_BYTES[precision] / 1e6
+
+
+def work_of(model: ModelProto, side: int = 256) -> Work:
+    """Of a graph of one input (N, C, H, W), seen at ``side`` x ``side`` px. Raises ``ModelError`` for others."""
+    inputs = model.graph.input
+    if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
+        raise ModelError(f"it takes {', '.join(value.name for value in inputs)}; models of one input (N, C, H, W) are measured")
+    planes = inputs[0].type.tensor_type.shape.dim[1].dim_value
+    graph = onnxslim.slim(model, input_shapes=[f"{inputs[0].name}:1,{planes},{side},{side}"]).graph  # type: ignore[union-attr]
+    elements = {value.name: _count(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    of_weights = set(weights)
+    for node in graph.node:  # casts of weights, and their dequantisation
+        if node.input and of_weights.issuperset(node.input):
+            of_weights.update(node.output)
+    moved = [name for node in graph.node if node.op_type in HEAVY for name in (*node.input, *node.output)]
+    activations = sum(elements[name] for name in moved if name and name not in of_weights)
+    return Work(planes, sum(count for count in weights.values() if count >= SMALLEST_WEIGHT), activations / side**2)
+
+
+def _count(value: onnx.ValueInfoProto) -> int:
+    return int(np.prod([dim.dim_value for dim in value.type.tensor_type.shape.dim]))
+
+
+def machine() -> str:
+    """The processor's name, its cores, and its GPU: what tells one table from another."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    short = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
+    name = names[0] if names else platform.processor() or platform.machine()
+    gpu = _gpu_name()
+    return f"{name}, {os.cpu_count()} cores" + (f" ({', '.join(short)})" if short else "") + (f", {gpu}" if gpu else "")
+
+
+def _gpu_name() -> str | None:
+    from sdk.cuda.driver import open_driver
+    from sdk.errors import InverseHalftonerError
+
+    try:
+        return open_driver().device_name
+    except InverseHalftonerError:
+        return None
+
+
+if __name__ == "__main__":
+    print(json.dumps(ceilings(sys.argv[1], int(sys.argv[2]))))
