@@ -42,15 +42,17 @@ def _as_markdown(rows: list[tuple[str, str, float]]) -> str:
 
 
 def _picture(name: str, size: int) -> np.ndarray:
-    """What the model is for, size x size px: dots, or few bits."""
-    if name in models.expanders():
+    """What the model is for, size x size px: dots, few bits, or a photograph."""
+    if name in models.halftoners():
+        pixels = read(SAMPLES / "kodim23_grey.png").pages[0].pixels
+    elif name in models.expanders():
         pixels = sdk.Halftoner("bit-depth", bits=3).run(SAMPLES / "kodim23_grey.png")
     else:
         pixels = read(SAMPLES / "kodim23_floyd-steinberg.png").pages[0].pixels
     return np.tile(pixels, (-(-size // pixels.shape[0]), -(-size // pixels.shape[1])))[:size, :size]
 
 
-def _seconds(runner: sdk.InverseHalftoner | sdk.BitDepthExpander, picture: np.ndarray) -> float:
+def _seconds(runner: sdk.InverseHalftoner | sdk.BitDepthExpander | sdk.Halftoner, picture: np.ndarray) -> float:
     started = time.perf_counter()
     runner.run(picture)
     return time.perf_counter() - started

@@ -34,7 +34,7 @@ def halftone(
     request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     **parameters: Any,
 ) -> tuple[tuple[str, str], str, str, str]:
-    """Halftone a photograph by any method, restore it, and measure both against the original.
+    """Halftone a photograph by any method or model for it, restore it, and measure both against the original.
 
     Parameters the method does not take are ignored; those left empty have the method's defaults.
     Returns PNG previews (halftone, restored), a report as Markdown, the halftone's file and the restored one.
@@ -43,13 +43,22 @@ def halftone(
     folder = new_folder(request)
     dots = folder / f"{path.stem}_{method}{halftone_suffix(path)}"
     restored = folder / f"{dots.stem}_restored{restored_suffix(dots)}"
-    taken = {name: parameters[name] for name in METHODS[method].parameters if parameters.get(name) is not None}
     with errors_shown():
-        sdk.Halftoner(method, grey=grey, **taken).run_file(path, dots)
+        taken = {name: parameters[name] for name in _parameters(method) if parameters.get(name) is not None}
+        seed = taken.pop("seed", None)
+        halftoner = sdk.Halftoner(method, grey=grey, **taken) if method in METHODS else models.halftoner(method, grey)
+        halftoner.run_file(path, dots, seed=seed)
         done = models.restore_file(dots, restored, model)
         pictures = previews(dots, restored, folder)
         report = _report(path, dots, restored, grey, done)
     return pictures, report, str(dots), str(restored)
+
+
+def _parameters(method: str) -> dict[str, Any]:
+    """Those of a method of the table; a model has at most a seed."""
+    if method in METHODS:
+        return METHODS[method].parameters
+    return {"seed": 0} if models.takes_seed(method) else {}
 
 
 def _with_table_parameters(function: Callable[..., Any]) -> None:
@@ -96,7 +105,7 @@ def _parameter_field(name: str, default: Any) -> Block:
 
 def _show_parameters(method: str) -> list[Any]:
     """Only the method's own parameters, with its own defaults; and what it is."""
-    own = METHODS[method].parameters
+    own = _parameters(method)
     fields = [
         gr.update(visible=name in own, value=own.get(name, PARAMETERS[name] if PARAMETERS[name] is True else None)) for name in PARAMETERS
     ]
@@ -104,6 +113,8 @@ def _show_parameters(method: str) -> list[Any]:
 
 
 def _summary(method: str) -> str:
+    if method not in METHODS:
+        return f"*network: {sdk.releases()[method].summary}*"
     return f"*{METHODS[method].family}: {METHODS[method].summary}*"
 
 
@@ -112,7 +123,7 @@ def tab() -> None:
         with gr.Column(scale=2, min_width=320):
             source = picture_field("A photograph", "halftone-source")
             example = gr.Button("Take the example: Kodak picture 23", size="sm")
-            method = gr.Dropdown(list(METHODS), value=FIRST, label="Halftoning method")
+            method = gr.Dropdown([*METHODS, *models.halftoners()], value=FIRST, label="Halftoning method")
             summary = gr.Markdown(_summary(FIRST))
             with gr.Row():
                 fields: dict[str, Block] = {name: _parameter_field(name, default) for name, default in PARAMETERS.items()}

@@ -42,9 +42,38 @@ def expander(model: str) -> sdk.BitDepthExpander:
     return sdk.BitDepthExpander(model)
 
 
-def runner(model: str) -> sdk.InverseHalftoner | sdk.BitDepthExpander:
+def halftoners() -> tuple[str, ...]:
+    """The released models that halftone."""
+    return released_for("halftoning")
+
+
+@lru_cache(maxsize=4)
+def halftoner(model: str, grey: bool = False) -> sdk.Halftoner:
+    return sdk.Halftoner(model, grey=grey)
+
+
+def runner(model: str) -> sdk.InverseHalftoner | sdk.BitDepthExpander | sdk.Halftoner:
     """What runs a released model."""
-    return expander(model) if metadata_of(model).task == "bit-depth-expansion" else restorer(model)
+    runners = {"inverse-halftoning": restorer, "bit-depth-expansion": expander, "halftoning": halftoner}
+    return runners[metadata_of(model).task](model)
+
+
+@lru_cache
+def takes_seed(model: str) -> bool:
+    """Whether a model of the menu starts from noise."""
+    return model != "auto" and metadata_of(model).needs_noise
+
+
+def seed_field(model: gr.Dropdown) -> gr.Number:
+    """There while the menu shows a model that starts from noise, and empty where it does not: a seed for nothing is an error."""
+    first = takes_seed(str(model.value))
+    seed = gr.Number(0 if first else None, label="Seed: another number, another result", precision=0, minimum=0, visible=first)
+
+    def show(chosen: str) -> Any:
+        return gr.update(visible=takes_seed(chosen), value=0 if takes_seed(chosen) else None)
+
+    model.change(show, model, seed, api_visibility="private", show_progress="hidden")
+    return seed
 
 
 @dataclass(frozen=True)
@@ -64,7 +93,12 @@ class Restoration:
 
 
 def restore_file(
-    source: Path, target: Path, model: str, scale: float = 1.0, on_page: Callable[[int, int], None] | None = None
+    source: Path,
+    target: Path,
+    model: str,
+    scale: float = 1.0,
+    on_page: Callable[[int, int], None] | None = None,
+    seed: int | None = None,
 ) -> Restoration:
     """``InverseHalftoner.run_file``, with what it found on the way; raises the SDK's errors."""
     chosen = restorer(model, float(scale))
@@ -81,13 +115,13 @@ def restore_file(
     with warnings.catch_warnings(record=True) as caught:  # changes the whole process, but one picture is done at a time
         for kind in (sdk.NoHalftoneWarning, sdk.NotTwoLevelsWarning):
             warnings.simplefilter("always", kind)
-        chosen.run_file(source, target, on_page=note)
+        chosen.run_file(source, target, on_page=note, seed=seed)
     seconds = time.perf_counter() - started
     texts = {str(warning.message) for warning in caught if issubclass(warning.category, (sdk.NoHalftoneWarning, sdk.NotTwoLevelsWarning))}
     return Restoration(models, seconds, sorted(texts), backend(chosen))
 
 
-def backend(chosen: sdk.InverseHalftoner | sdk.BitDepthExpander) -> str:
+def backend(chosen: sdk.InverseHalftoner | sdk.BitDepthExpander | sdk.Halftoner) -> str:
     """What runs it, in words."""
     facts = chosen.describe()
     facts = facts["loaded"][0] if "loaded" in facts else facts

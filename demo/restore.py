@@ -30,11 +30,13 @@ def restore(
     source: str | None,
     model: str = "auto",
     scale: float = 1.0,
+    seed: int | None = None,
     request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     progress: gr.Progress = gr.Progress(),
 ) -> tuple[tuple[str, str], str, str]:
     """Restore a halftone: every page, with DPI, ICC profile and EXIF, in the format and depth of the file given.
 
+    seed: of models that start from noise, and of no others; empty is 0.
     Returns PNG previews (before, after) of the first page, a report as Markdown, and the restored file.
     """
     path = given(source)
@@ -47,7 +49,7 @@ def restore(
     with errors_shown():
         progress(0, desc="Looking at the picture")
         analysis = sdk.analyze(path)
-        done = models.restore_file(path, target, model, scale, on_page)
+        done = models.restore_file(path, target, model, scale, on_page, seed)
         pictures = previews(path, target, folder)
     return pictures, _report(analysis, done, target), str(target)
 
@@ -129,12 +131,13 @@ def tab() -> None:
                     label="Size of the result",
                     info="Coarse dots hold no detail to fill their scan's size.",
                 )
+                seed = models.seed_field(model)
             button = gr.Button("Restore", variant="primary", elem_id="restore")
         with gr.Column(scale=3, min_width=320):
             before_after = slider("Before and after", "before-after")
             report = gr.Markdown("Drop a file or click an example: the result appears here.", label="Report", elem_id="report")
             download = download_button("Download the restored file", "download")
-    event = {"fn": restore, "inputs": [source, model, scale], "outputs": [before_after, report, download]}
+    event = {"fn": restore, "inputs": [source, model, scale, seed], "outputs": [before_after, report, download]}
     event |= {"show_progress_on": before_after, **models.ONE_SLOT}
     gr.on([button.click, source.upload], api_name="restore", **event)
     chosen = examples.select(_take_example, None, source, api_visibility="private", show_progress="hidden")

@@ -31,6 +31,7 @@ from tests.demo.conftest import ROOT, Server
 
 SAMPLES = ROOT / "docs" / "samples"
 EXPANDERS = released_for("bit-depth-expansion")
+HALFTONERS = released_for("halftoning")
 REQUESTS, CLIENTS, WARM = 50, 4, 10
 
 
@@ -125,6 +126,27 @@ def test_what_is_not_few_bits_is_explained(client: Client, _: str) -> None:
     assert "Accepted: 1 to 5 bits a channel" in str(caught.value)
 
 
+@pytest.mark.parametrize("method", HALFTONERS)
+def test_networks_halftone_as_those_of_the_sdk(client: Client, method: str, photo: np.ndarray, tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    Image.fromarray(photo[:96, :128]).save(source)
+    seed = 3 if models.takes_seed(method) else None
+    dots = client.predict(handle_file(str(source)), method=method, model="fast", seed=seed, api_name="/halftone")[2]
+    assert np.array_equal(pixels(dots), sdk.Halftoner(method).run(photo[:96, :128], seed=seed))
+
+
+@pytest.mark.parametrize("model", ["fast", *filter(models.takes_seed, released_for("inverse-halftoning"))])
+def test_a_seed_counts_or_is_refused(client: Client, model: str, white: np.ndarray, tmp_path: Path) -> None:
+    source = tmp_path / "dots.png"
+    Image.fromarray(white[100:164, 200:296]).save(source)
+    if models.takes_seed(model):
+        *_, file = client.predict(handle_file(str(source)), model=model, seed=3, api_name="/restore")
+        assert np.array_equal(pixels(file), sdk.InverseHalftoner(model).run(source, seed=3))
+    else:
+        with pytest.raises(AppError, match=f"'{model}' takes none"):
+            client.predict(handle_file(str(source)), model=model, seed=3, api_name="/restore")
+
+
 def test_empty_parameters_have_the_defaults_of_the_method(client: Client, photo: np.ndarray, tmp_path: Path) -> None:
     source = tmp_path / "photo.png"
     Image.fromarray(photo[:96, :96]).save(source)
@@ -182,7 +204,7 @@ def test_files_of_the_server_are_out_of_reach(server: Server) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{server.url}gradio_api/file={path}")
         assert caught.value.code == 403
-        assert "event: error" in call(server, "restore", [{"path": path, "meta": {"_type": "gradio.FileData"}}, "auto", 1.0])
+        assert "event: error" in call(server, "restore", [{"path": path, "meta": {"_type": "gradio.FileData"}}, "auto", 1.0, None])
 
 
 def test_uploads_are_limited(server: Server) -> None:
