@@ -22,32 +22,46 @@ from torch.export import Dim
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
-from export.verify import measure_halo, verify
+from export.verify import Inputs, measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.errors import OptionError
 from sdk.metadata import ModelMetadata
 from training.checkpoints import load_model
 from training.config import RECIPES, Recipe, load_recipe
 from training.errors import said_plainly
+from training.models.cdh import CDH
 
 OPSET = 20
 IR_VERSION = 10  # what onnxruntime 1.18 and later read
 
 
-def export(weights: Path, target: Path) -> ModelMetadata:
-    """Write ``target`` and return its metadata; fails if onnxruntime does not compute what torch does."""
+def export(weights: Path, target: Path, steps: int | None = None, name: str | None = None) -> ModelMetadata:
+    """Write ``target`` and return its metadata; fails if onnxruntime does not compute what torch does.
+
+    steps: of the sampler of diffusion models, unrolled in the graph (default: the recipe's). name: default: the recipe's, and the steps.
+    """
     model, recipe, progress = load_model(weights)
     fold_batch_norms(model)
     model.half().float()  # round once, so that torch and the stored file agree
+    if isinstance(model, CDH):
+        model.steps = steps or model.steps
+        model.freeze()
+        name = name or f"{recipe.name}-{model.steps}step"
+    elif steps is not None:
+        raise OptionError(f"{weights} is a {recipe.architecture}, no diffusion model: it has no steps. Leave --steps out.")
 
-    graph = slim(trace(model, size_multiple(model)))
+    inputs = Inputs.of(model)
+    graph = slim(trace(model, inputs))
     store_weights_as_fp16(graph)
-    colour = "rgb" if planes(model) == 3 else "grey"
+    colour = "rgb" if inputs.planes == 3 else "grey"
     metadata = ModelMetadata(
-        name=recipe.name,
+        name=name or recipe.name,
         input_color=colour,
         output_color=colour,
-        conditions=tuple(getattr(model, "conditions", ())),
-        size_multiple=size_multiple(model),
+        conditions=inputs.conditions,
+        needs_noise=inputs.needs_noise,
+        num_inference_steps=model.steps if isinstance(model, CDH) else 1,
+        size_multiple=inputs.multiple,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model), 1),
         training={**progress, "architecture": recipe.architecture, **recipe.model},
@@ -56,7 +70,7 @@ def export(weights: Path, target: Path) -> ModelMetadata:
     target.parent.mkdir(parents=True, exist_ok=True)
     write(graph, metadata, target)
     backend = OnnxRuntimeBackend(target.read_bytes(), "cpu", where=str(target))
-    halo = measure_halo(backend, metadata.size_multiple, planes(model), metadata.conditions)
+    halo = measure_halo(backend, inputs)
     metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo)
     write(graph, metadata, target)
     return metadata
@@ -79,23 +93,10 @@ def card(recipe: Recipe) -> dict[str, Any]:
     return load_recipe(current).card if current.is_file() else recipe.card
 
 
-def size_multiple(model: nn.Module) -> int:
-    return int(getattr(model, "size_multiple", 1))
-
-
-def planes(model: nn.Module) -> int:
-    """1 (grey) or 3 (RGB)."""
-    return int(getattr(model, "planes", 1))
-
-
-def input_planes(model: nn.Module) -> int:
-    """Those of the picture, and the conditions."""
-    return planes(model) + len(getattr(model, "conditions", ()))
-
-
-def trace(model: nn.Module, multiple: int) -> onnx.ModelProto:
-    """The graph of (N, input planes, H, W) -> (N, planes, H, W), with N dynamic, and H, W dynamic multiples of ``multiple``."""
-    example = torch.rand(2, input_planes(model), 8 * multiple, 10 * multiple)
+def trace(model: nn.Module, inputs: Inputs) -> onnx.ModelProto:
+    """The graph of (N, input planes, H, W) -> (N, planes, H, W), with N dynamic, and H, W dynamic multiples of what the model asks."""
+    multiple = inputs.multiple
+    example = torch.rand(2, inputs.count, 8 * multiple, 10 * multiple)
     dynamic = {0: Dim("batch"), 2: multiple * Dim("rows", min=2), 3: multiple * Dim("columns", min=2)}
     program = torch.onnx.export(
         model,
@@ -113,8 +114,11 @@ def trace(model: nn.Module, multiple: int) -> onnx.ModelProto:
 
 
 def slim(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constants, fuse and drop dead nodes (onnxslim)."""
-    slimmed = onnxslim.slim(graph)
+    """Fold constants, fuse and drop dead nodes (onnxslim).
+
+    Not into convolutions: where the steps of a sampler share theirs, each would get a copy, and rounded anew. Runtimes do it on loading.
+    """
+    slimmed = onnxslim.slim(graph, skip_fusion_patterns=["FusionConvMul", "FusionConvAdd"])
     assert isinstance(slimmed, onnx.ModelProto)
     return slimmed
 
@@ -147,7 +151,7 @@ def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None
 def kflop_per_pixel(model: nn.Module, side: int = 256) -> float:
     """Thousand floating-point operations a pixel of input; a multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, input_planes(model), side, side))
+        model(torch.zeros(1, Inputs.of(model).count, side, side))
     return counter.get_total_flops() / side**2 / 1e3
 
 
@@ -155,8 +159,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int, help="of the sampler of a diffusion model (default: the recipe's)")
+    parser.add_argument("--name", help="the model's (default: the recipe's; of a diffusion model <recipe>-<steps>step)")
     options = parser.parse_args()
-    metadata = export(options.weights, options.output)
+    metadata = export(options.weights, options.output, options.steps, options.name)
     size = options.output.stat().st_size / 2**20
     print(
         f"{options.output}: {size:.1f} MiB, {metadata.parameters / 1e6:.2f} M parameters, {metadata.kflop_per_pixel:.0f} kFLOP/px, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,55 @@ class ParityError(Exception):
     """torch and onnxruntime disagree."""
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What a network is given: the planes of a picture, then those of its conditions, then noise."""
+
+    planes: int = 1
+    multiple: int = 1
+    conditions: tuple[str, ...] = ()
+    needs_noise: bool = False
+    continuous: bool = False
+    """Photographs, or pictures cut to few bits, not halftones."""
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Inputs:
+        conditions = tuple(getattr(model, "conditions", ()))
+        return cls(
+            planes=int(getattr(model, "planes", 1)),
+            multiple=int(getattr(model, "size_multiple", 1)),
+            conditions=conditions,
+            needs_noise=bool(getattr(model, "needs_noise", False)),
+            continuous="bits" in conditions or bool(getattr(model, "halftones", False)),
+        )
+
+    @property
+    def count(self) -> int:
+        """Planes in all."""
+        return self.planes + len(self.conditions) + self.needs_noise
+
+    def sample(self) -> np.ndarray:
+        """A real picture, (1, planes, 512, 768), values in [0, 1]."""
+        name = "kodim23_grey.png" if self.continuous else "kodim23_floyd-steinberg.png"
+        return np.repeat(to_unit(read(SAMPLES / name).pages[0].pixels)[None, None], self.planes, axis=1)
+
+    def complete(self, pictures: np.ndarray) -> list[np.ndarray]:
+        """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, with noise where it needs that."""
+        inputs = [pictures]
+        if self.conditions:
+            cuts = [(to_unit(quantise_bits(from_unit(pictures, np.uint8), bits)), bits) for bits in (1, 3, 5)]
+            inputs = [np.concatenate([cut, np.full_like(cut[:, :1], bits / 8)], axis=1) for cut, bits in cuts]
+        if self.needs_noise:
+            noise = np.random.default_rng(0).standard_normal((len(pictures), 1, *pictures.shape[2:]), dtype=np.float32)
+            inputs = [np.concatenate([planes, noise], axis=1) for planes in inputs]
+        return inputs
+
+
 @torch.no_grad()
 def verify(model: nn.Module, backend: OnnxRuntimeBackend) -> float:
-    """Largest absolute difference over random noise, random dots and a real halftone at several sizes; raises beyond TOLERANCE."""
+    """Largest absolute difference over random noise, random dots and a real picture at several sizes; raises beyond TOLERANCE."""
     worst = 0.0
-    planes, multiple = int(getattr(model, "planes", 1)), int(getattr(model, "size_multiple", 1))
-    for batch in example_inputs(planes, tuple(getattr(model, "conditions", ())), multiple):
+    for batch in example_inputs(Inputs.of(model)):
         expected = model(torch.from_numpy(batch)).numpy()
         worst = max(worst, float(np.abs(expected - backend.run(batch)).max()))
     if worst > TOLERANCE:
@@ -42,14 +86,13 @@ def verify(model: nn.Module, backend: OnnxRuntimeBackend) -> float:
     return worst
 
 
-def measure_halo(backend: OnnxRuntimeBackend, multiple: int, planes: int = 1, conditions: tuple[str, ...] = (), limit: int = 192) -> int:
+def measure_halo(backend: OnnxRuntimeBackend, inputs: Inputs, limit: int = 192) -> int:
     """How far from a cut, in px, the output still differs visibly (by half a grey level) from that of the whole picture.
 
-    Measured on a real picture (a halftone, or one cut to few bits) and on its negative, cut at both sides of several columns.
+    Measured on a real picture and on its negative, cut at both sides of several columns.
     """
-    picture = np.repeat(to_unit(read(SAMPLES / _sample(conditions)).pages[0].pixels)[None, None, :256], planes, axis=1)
-    halo = 0
-    for image in (image for positive in (picture, 1 - picture) for image in conditioned(positive, conditions)):
+    multiple, picture, halo = inputs.multiple, inputs.sample()[..., :256, :], 0
+    for image in (image for positive in (picture, 1 - picture) for image in inputs.complete(positive)):
         whole = backend.run(image)
         for cut in range(256 // multiple * multiple, 512, 8 * multiple):
             for part, distance in ((np.s_[..., cut:], np.arange(image.shape[-1] - cut)), (np.s_[..., :cut], np.arange(cut)[::-1])):
@@ -59,31 +102,15 @@ def measure_halo(backend: OnnxRuntimeBackend, multiple: int, planes: int = 1, co
     return min(-(-halo // multiple) * multiple, limit)
 
 
-def example_inputs(planes: int = 1, conditions: tuple[str, ...] = (), multiple: int = 1) -> list[np.ndarray]:
-    """(N, planes and conditions, H, W) float32 batches; H and W are multiples of ``multiple``."""
+def example_inputs(inputs: Inputs) -> list[np.ndarray]:
+    """(N, all planes, H, W) float32 batches of several sizes."""
     rng = np.random.default_rng(0)
-    picture = np.repeat(to_unit(read(SAMPLES / _sample(conditions)).pages[0].pixels)[None, None], planes, axis=1)
-    inputs = []
+    picture, batches = inputs.sample(), []
     for size in SIZES:
-        height, width = (-(-extent // multiple) * multiple for extent in size)
-        noise = rng.random((1, planes, height, width), dtype=np.float32)
-        inputs += [noise, np.concatenate([np.round(noise), picture[:, :, :height, :width]])]
-    return [image for batch in inputs for image in conditioned(batch, conditions)]
-
-
-def _sample(conditions: tuple[str, ...]) -> str:
-    return "kodim23_grey.png" if "bits" in conditions else "kodim23_floyd-steinberg.png"
-
-
-def conditioned(pictures: np.ndarray, conditions: tuple[str, ...]) -> list[np.ndarray]:
-    """(N, planes, H, W) -> what a network under these conditions is given: the same, or the pictures cut to 1, 3 and 5 bits."""
-    if not conditions:
-        return [pictures]
-    inputs = []
-    for bits in (1, 3, 5):
-        cut = to_unit(quantise_bits(from_unit(pictures, np.uint8), bits))
-        inputs.append(np.concatenate([cut, np.full_like(cut[:, :1], bits / 8)], axis=1))
-    return inputs
+        height, width = (-(-extent // inputs.multiple) * inputs.multiple for extent in size)
+        noise = rng.random((1, inputs.planes, height, width), dtype=np.float32)
+        batches += [noise, np.concatenate([np.round(noise), picture[:, :, :height, :width]])]
+    return [image for batch in batches for image in inputs.complete(batch)]
 
 
 def main() -> None:

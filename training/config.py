@@ -37,6 +37,8 @@ class DataConfig:
     """How much more of the photograph is degraded, px."""
     batch: int = 16
     seed: int = 0
+    halftoning: bool = False
+    """Whether the photograph is given and the halftone is wanted: for networks that make halftones."""
 
     def __post_init__(self) -> None:
         if not self.families:
@@ -72,6 +74,22 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """How a diffusion model is taught to sample in few steps (``training.distill``)."""
+
+    weights: dict[str, float] = field(default_factory=lambda: {"trajectory": 1.0})
+    """``trajectory``: to where the teacher's trajectory ends; ``truth``, ``lpips``: to the photograph; ``tone``: of a halftone."""
+    teacher_steps: int = 24
+    """DDIM steps of the teacher's trajectories; a multiple of ``grid``."""
+    grid: int = 4
+    """The student learns at the times of that many steps; 4 also holds those of 2 and 1."""
+    trajectories: int = 2048
+    batch: int = 8
+    rate: float = 0.3
+    """Learning rates at their peak, as a share of the recipe's."""
+
+
+@dataclass(frozen=True)
 class ValidationConfig:
     every: int = 500
     """Steps between two looks at val."""
@@ -94,6 +112,8 @@ class Recipe:
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     validation: ValidationConfig = ValidationConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    """Of diffusion models."""
     card: dict[str, Any] = field(default_factory=dict)
     """What the exported model says of itself: title, paper, licence, training data."""
 

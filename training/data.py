@@ -57,7 +57,7 @@ class Pairs(Dataset):
     A batch depends on ``seed`` and ``step`` only, so a resumed run sees what it would have seen, and any number of
     loader processes gives the same data. Photographs are decoded once and kept (grey: about 0.15 MB each at 480x320).
     A photograph is degraded on ``margin`` px more than the crop, which is then cut at random: neither error-diffusion
-    start-up nor one phase of a screen dominates.
+    start-up nor one phase of a screen dominates. With ``halftoning`` the inputs are the photographs, and the targets halftones.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Pairs(Dataset):
         seed: int = 0,
         planes: int = 1,
         margin: int = 32,
+        halftoning: bool = False,
     ):
         self.size = crop + margin
         read = read_grey if planes == 1 else read_rgb
@@ -78,6 +79,7 @@ class Pairs(Dataset):
         if not self.photos:
             raise DataError(f"No photograph in {folder} is at least {self.size}x{self.size} px, which crops of {crop} px need.")
         self.families, self.crop, self.batch, self.steps, self.seed = tuple(families), crop, batch, steps, seed
+        self.halftoning = halftoning
 
     def __len__(self) -> int:
         return self.steps
@@ -95,6 +97,9 @@ class Pairs(Dataset):
         top, left = rng.integers(self.size - self.crop + 1, size=2)
         inside = np.s_[top : top + self.crop, left : left + self.crop]
         degraded, target = degrade(region, self.families, rng)
+        if self.halftoning:  # made halftones shall have no direction, so they are turned, too
+            photo_and_halftone = augment(np.dstack([target[inside], degraded[inside]]), rng)
+            return photo_and_halftone[..., 0], photo_and_halftone[..., 1]
         return degraded[inside], target[inside]
 
 

@@ -31,14 +31,15 @@ class Loss(nn.Module):
     """Sum of weighted terms between a network's restoration and the photograph.
 
     ``content``: mean squared error of the content image of networks that show it (their ``progress`` returns content and
-    restoration; PRL's eq. 1). ``perceptual``: mean squared difference of the VGG features of ``layer``, in the units of
+    restoration; PRL's eq. 1). ``denoising``: the loss of diffusion networks, which they know themselves.
+    ``perceptual``: mean squared difference of the VGG features of ``layer``, in the units of
     ``training.perceptual.CAFFE_UNIT``, read from the file ``vgg``.
     """
 
     def __init__(self, weights: dict[str, float], layer: str = "conv4_3", vgg: Path | None = None):
         super().__init__()
         for term in weights:
-            known = (*TERMS, "content", "perceptual")
+            known = (*TERMS, "content", "denoising", "perceptual")
             if term not in known:
                 raise OptionError(f"Loss {term!r} is unknown.{nearest(term, known)}")
         self.weights = weights
@@ -46,6 +47,10 @@ class Loss(nn.Module):
 
     def forward(self, model: nn.Module, halftones: Tensor, photos: Tensor) -> Tensor:
         total = torch.zeros((), device=photos.device)
+        if "denoising" in self.weights:
+            total = total + self.weights["denoising"] * model.denoising_loss(halftones, photos)  # type: ignore[operator]
+            if len(self.weights) == 1:
+                return total  # nothing else needs a restoration
         if "content" in self.weights:
             content, restored = model.progress(halftones)  # type: ignore[operator]
             total = total + self.weights["content"] * F.mse_loss(content.float(), photos)

@@ -39,6 +39,19 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     return float(index.mean())
 
 
+TONE_SIGMA = 2.0
+"""Gaussian, px, that stands for the eye where tones of halftones are measured."""
+
+
+def tone_psnr(halftone: np.ndarray, photo: np.ndarray) -> float:
+    """PSNR in dB of the tones of a halftone (uint8 HxW, white where above 127) against those of its photograph, both as a viewer's eye
+    smooths them: by a Gaussian of ``TONE_SIGMA``. A few px at the border do not count."""
+    white = (halftone > 127).astype(np.float64) * 255
+    margin = int(3 * TONE_SIGMA)
+    seen = [cv2.GaussianBlur(image, (0, 0), TONE_SIGMA)[margin:-margin, margin:-margin] for image in (white, photo.astype(np.float64))]
+    return psnr(*seen)
+
+
 class Lpips:
     """LPIPS 0.1 with AlexNet features (Zhang et al. 2018); 0 = equal, about 0.7 = another picture.
 

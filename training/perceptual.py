@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,12 +48,49 @@ class VggFeatures(nn.Module):
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
 
     def forward(self, pictures: Tensor) -> Tensor:
+        *_, (_, x) = self.layers(pictures)
+        return CAFFE_UNIT * x.float()
+
+    def layers(self, pictures: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Every layer's name and its features, in torchvision's units, up to the chosen one."""
         x = (pictures.expand(-1, 3, -1, -1) - self.mean) / self.deviation
         for name in self.names:
             if name.endswith("_1") and name != "conv1_1":
                 x = F.max_pool2d(x, 2)
             x = F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
-        return CAFFE_UNIT * x.float()
+            yield name, x
+
+
+class VggLpips(nn.Module):
+    """LPIPS 0.1 (Zhang et al. 2018) by the first stages of VGG16, as a loss; the tables judge by LPIPS(alex), so no judge is learnt.
+
+    ``weights``: an .npz with VGG16's features and LPIPS's heads, ``lin.K.weight``.
+    """
+
+    HEADS: ClassVar = ("conv1_2", "conv2_2", "conv3_3")
+
+    def __init__(self, weights: Path):
+        super().__init__()
+        self.features = VggFeatures(weights, self.HEADS[-1])
+        stored = _read(weights)
+        if missing := [f"lin.{i}.weight" for i in range(len(self.HEADS)) if f"lin.{i}.weight" not in stored]:
+            raise TrainingError(f"{weights} has no LPIPS heads ({', '.join(missing)}), which the loss 'lpips' needs.")
+        for i, name in enumerate(self.HEADS):
+            self.register_buffer(f"{name}_head", stored[f"lin.{i}.weight"].float())
+
+    def forward(self, restored: Tensor, photos: Tensor) -> Tensor:
+        """Mean distance of (N, 1 or 3, H, W) pictures in [0, 1]."""
+        with torch.no_grad():
+            wanted = {name: _unit(x) for name, x in self.features.layers(photos) if name in self.HEADS}
+        distance = torch.zeros((), device=restored.device)
+        for name, x in self.features.layers(restored):
+            if name in self.HEADS:
+                distance = distance + F.conv2d((_unit(x) - wanted[name]) ** 2, getattr(self, f"{name}_head")).mean()
+        return distance
+
+
+def _unit(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=1, eps=1e-10)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import argparse
 import copy
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
 from training.errors import said_plainly
 from training.losses import Loss
-from training.metrics import psnr
+from training.metrics import psnr, tone_psnr
 from training.models import build
 from training.optim import Muon, split_parameters
 
@@ -69,7 +70,7 @@ def train(
         done, spent = progress["steps"], progress["seconds"]
     total = steps or (10**9 if minutes else recipe.steps)
     drawn, planes = recipe.data, recipe.model.get("planes", 1)
-    pairs = Pairs(data / "train", drawn.families, drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin)
+    pairs = Pairs(data / "train", drawn.families, drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin, drawn.halftoning)
     loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
     examples = validation_set(data / "val", recipe)
     model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
@@ -83,6 +84,7 @@ def train(
         if elapsed >= 1 or (stop_after is not None and done >= stop_after):
             break
         set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
+        torch.manual_seed((recipe.data.seed << 32) + done)  # what a loss draws depends on the step alone, as the data does
         with accelerator.autocast():
             loss = loss_of(model, halftones.to(device, memory_format=torch.channels_last), photos.to(device))
         accelerator.backward(loss)
@@ -99,7 +101,7 @@ def train(
             board.add_scalar("train/gradient_norm", norm.item(), done)
             board.add_scalar("train/learning_rate", optimisers[0].param_groups[0]["lr"], done)
         if done % recipe.validation.every == 0:
-            scores = validate(ema, examples, device)
+            scores = validate(ema, examples, device, tone_psnr if drawn.halftoning else psnr)
             for name, score in scores.items():
                 board.add_scalar(f"val_psnr/{name}", score, done)
             bar.set_postfix({name: f"{score:.2f} dB" for name, score in scores.items()})
@@ -164,6 +166,8 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
     examples = {
         method: [(as_tensor(to_unit(halftone(photo, method))[None]), photo) for photo in photos] for method in recipe.validation.methods
     }
+    if recipe.data.halftoning:
+        examples = {"tone": [(as_tensor(to_unit(photo)[None]), photo) for photo in photos]}
     for name, families in (("prints", recipe.data.prints), ("bits", recipe.data.bit_depths)):
         if families:
             pairs = [families[0](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)]
@@ -172,15 +176,20 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
 
 
 @torch.no_grad()
-def validate(model: nn.Module, examples: Examples, device: torch.device) -> dict[str, float]:
-    """Mean PSNR per method, dB."""
+def validate(
+    model: nn.Module, examples: Examples, device: torch.device, score: Callable[[np.ndarray, np.ndarray], float] = psnr
+) -> dict[str, float]:
+    """Mean score per method, dB; networks that need noise are given the same at each call."""
 
     def restore(halftones: Tensor) -> np.ndarray:
+        if getattr(model, "needs_noise", False):
+            noise = torch.randn(halftones.shape, generator=torch.Generator().manual_seed(0))
+            halftones = torch.cat([halftones, noise], dim=1)
         with torch.autocast(device.type, torch.bfloat16):
             restored = model(halftones.to(device, memory_format=torch.channels_last))
         return from_unit(restored.float()[0].permute(1, 2, 0).squeeze(-1).cpu().numpy(), np.uint8)
 
-    return {method: float(np.mean([psnr(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
+    return {method: float(np.mean([score(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
 
 
 def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, steps: int, seconds: float) -> None:

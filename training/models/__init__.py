@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from sdk.errors import OptionError, nearest
+from training.models.cdh import HalftoneCDH, InverseCDH
 from training.models.companding_unet import CompandingUNet
 from training.models.dehalftone import DeHalftone
 from training.models.dncnn import DnCNN
@@ -17,6 +18,8 @@ from training.models.srresnet import SRResNet
 from training.models.vdsr import VDSR
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "cdh": InverseCDH,
+    "cdh-halftone": HalftoneCDH,
     "companding": CompandingUNet,
     "dehalftone": DeHalftone,
     "dncnn": DnCNN,

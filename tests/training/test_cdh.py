@@ -1,0 +1,211 @@
+"""CDH: what its networks are given and make, and that few steps can be taught and exported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import sdk
+from export.to_onnx import export
+from sdk.errors import OptionError
+from tests.training.test_losses import vgg_file
+from training.checkpoints import load_model, load_weights, warm_start
+from training.config import DataConfig, DistillationConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
+from training.data import Pairs
+from training.degradations import HalftoneFamily
+from training.diffusion import grid
+from training.distill import Distillation, distill
+from training.meta_halftones import features_of, meta_halftones
+from training.models import build
+from training.models.cdh import CDH, HalftoneCDH, InverseCDH
+from training.models.denoiser import Denoiser, PaperDenoiser
+from training.train import train
+
+SMALL = {"network": {"channels": [8, 16], "blocks": [1, 1]}, "timesteps": 48}
+FLOYD = (HalftoneFamily(("floyd-steinberg",), 1.0),)
+TINY = Recipe(
+    name="cdh",
+    architecture="cdh",
+    model=SMALL,
+    data=DataConfig(mix=FLOYD, crop=32, batch=4),
+    steps=40,
+    loss=replace(load_recipe("cdh").loss),
+    optimiser=OptimiserConfig(learning_rate=3e-3, warmup_steps=5),
+    distillation=DistillationConfig({"trajectory": 1.0, "truth": 1.0}, teacher_steps=8, trajectories=16, batch=8, rate=1.0),
+    validation=ValidationConfig(every=100, pictures=2),
+    card=load_recipe("cdh").card,
+)
+
+
+def built(architecture: str, **arguments) -> CDH:
+    torch.manual_seed(0)
+    model = build(architecture, **{**SMALL, **arguments})
+    assert isinstance(model, CDH)
+    with torch.no_grad():
+        for parameter in model.parameters():  # fresh networks say nothing, which would hide mistakes
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for name, left in (("train/a", 0), ("train/b", 200), ("val/c", 400), ("val/d", 600)):
+        path = root / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), photo[200:328, left : left + 128])
+    return root
+
+
+@pytest.mark.parametrize("architecture", ["cdh", "cdh-halftone"])
+def test_a_state_stands_for_its_picture(architecture: str) -> None:
+    model = built(architecture)
+    given, wanted = torch.rand(2, 1, 16, 16).round(), torch.rand(2, 1, 16, 16)
+    assert torch.allclose(model.picture(model.state(wanted, given), given), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ["cdh", "cdh-halftone"])
+def test_same_noise_same_picture_whatever_the_batch(architecture: str) -> None:
+    model = built(architecture)
+    inputs = torch.cat([torch.rand(3, 1, 16, 24), torch.randn(3, 1, 16, 24)], dim=1)
+    with torch.no_grad():
+        together, alone = model(inputs), model(inputs[1:2])
+        inputs[1, 1] += 0.5
+        other = model(inputs)
+    assert torch.allclose(together[1], alone[0], atol=1e-5)
+    assert torch.equal(other[0], together[0])
+    assert (other[1] - together[1]).abs().max() > 1e-3
+
+
+def test_the_time_reaches_every_block() -> None:
+    torch.manual_seed(0)
+    network = Denoiser(3, channels=(8, 12, 16), blocks=(1, 2, 1))
+    torch.nn.init.normal_(network.time[2].weight)
+    torch.nn.init.normal_(network.tail.weight)
+    planes = torch.randn(1, 3, 16, 16)
+    embedding = network.embed(torch.tensor([0.5]))
+    assert embedding.shape == (1, 2 * (8 + 12 * 2 + 16 + 12 * 2 + 8))
+    with torch.no_grad():
+        before = network(planes, embedding)
+        start = 0
+        for width in (8, 12, 12, 16, 12, 12, 8):
+            for part in range(2):  # scales, then shifts, of one block
+                changed = embedding.clone()
+                changed[:, start + part * width : start + (part + 1) * width] += 1
+                assert not torch.equal(network(planes, changed), before), (start, part)
+            start += 2 * width
+
+
+def test_the_paper_preset_is_of_the_papers_size() -> None:
+    network = PaperDenoiser(3)
+    assert network.unet.config["block_out_channels"] == (64, 128, 256, 256)
+    attention = next(module for name, module in network.named_modules() if name.endswith("attentions.0"))
+    assert attention.heads == 4
+    with torch.no_grad():
+        assert network(torch.randn(1, 3, 32, 32), network.embed(torch.tensor([0.5]))).shape == (1, 1, 32, 32)
+
+
+def test_the_low_pass_keeps_tones_up_to_the_border() -> None:
+    model = built("cdh")
+    assert isinstance(model, InverseCDH)
+    assert torch.allclose(model.lowpass(torch.full((1, 1, 12, 12), 0.3)), torch.full((1, 1, 12, 12), 0.3), atol=1e-6)
+
+
+def test_guidance_starts_from_nothing_and_then_counts() -> None:
+    model = build("cdh-halftone", guided=True, **SMALL)
+    assert isinstance(model, HalftoneCDH)
+    grey = torch.rand(1, 1, 16, 16)
+    assert not model.condition_planes(grey)[:, 2:].any()
+    torch.nn.init.normal_(model.guide.out.weight)
+    model.guide.features.normal_()  # type: ignore[operator]
+    assert model.condition_planes(grey)[:, 2:].std() > 0
+    model.guided = False
+    assert not model.condition_planes(grey)[:, 2:].any()
+
+
+def test_meta_halftones_are_two_level_and_told_apart(tmp_path: Path) -> None:
+    model = built("cdh-halftone")
+    assert isinstance(model, HalftoneCDH)
+    patterns = meta_halftones(model, steps=2)
+    assert patterns.shape == (20, 1, 64, 64)
+    assert set(patterns.unique().tolist()) <= {0.0, 1.0}
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    checks = torch.stack([(rows // side + columns // side) % 2 for side in (1, 4)])
+    features = features_of(checks[:, None].float(), vgg_file(tmp_path / "vgg.npz", 10))
+    assert features.shape == (2, 2 * 6)  # of the stand-in; 2 x 128 of VGG
+    assert (features[0] - features[1]).abs().max() > 1e-3
+
+
+def test_halftoning_pairs_give_the_photograph(photos: Path) -> None:
+    given, wanted = Pairs(photos / "train", FLOYD, crop=32, batch=2, steps=1, halftoning=True)[0]
+    assert set(wanted.unique().tolist()) == {0.0, 1.0}
+    assert len(given.unique()) > 10
+    assert float(F.avg_pool2d(given - wanted, 16).abs().max()) < 0.05  # it is of this photograph, turned with it
+
+
+def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Path, photo: np.ndarray) -> None:
+    weights = train(TINY, photos, tmp_path)
+    teacher, recipe, _ = load_model(weights)
+    assert isinstance(teacher, CDH)
+    taught = distill(teacher, recipe, photos, tmp_path / "few-steps", None, 30)
+    kept = (tmp_path / "few-steps" / "trajectories.safetensors").stat()
+    assert load_weights(taught)[2]["distillation_steps"] == 30
+
+    halftone = np.asarray(sdk.Halftoner("floyd-steinberg").run(photo[:64, :64]))
+    for steps in (1, 4):
+        metadata = export(taught, tmp_path / f"{steps}.onnx", steps)
+        assert (metadata.name, metadata.num_inference_steps, metadata.needs_noise) == (f"cdh-{steps}step", steps, True)
+        restorer = sdk.InverseHalftoner(tmp_path / f"{steps}.onnx", device="cpu")
+        restored = restorer.run(halftone, seed=1)
+        assert np.array_equal(restored, restorer.run(halftone, seed=1))
+        assert not np.array_equal(restored, restorer.run(halftone, seed=2))
+        assert np.mean((restored / 255.0 - photo[:64, :64] / 255.0) ** 2) < 0.02
+    assert (tmp_path / "few-steps" / "trajectories.safetensors").stat() == kept
+    with pytest.raises(OptionError, match=r"1\.\.48"):
+        export(taught, tmp_path / "49.onnx", 49)
+
+
+def test_steps_share_their_weights_in_the_file(tmp_path: Path, photos: Path) -> None:
+    weights = train(replace(TINY, steps=1), photos, tmp_path)
+    sizes = []
+    for steps in (1, 8):
+        export(weights, tmp_path / f"{steps}.onnx", steps)
+        sizes.append((tmp_path / f"{steps}.onnx").stat().st_size)
+    parameters = sum(p.numel() for p in load_model(weights)[0].parameters())
+    assert sizes[1] - sizes[0] < 7 * (8_000 + 0.5 * 2 * parameters)
+
+
+def test_the_student_learns_the_end_of_a_trajectory() -> None:
+    """At the end itself, named by a network that is right, the loss is zero; and it grows with the distance."""
+    model = built("cdh")
+    loss = Distillation({"trajectory": 1.0}, Path("none"))
+    given, state = torch.rand(2, 1, 16, 16).round(), torch.randn(2, 1, 16, 16)
+    t = torch.tensor(grid(48, 2))
+    a, s = model.plan.at(t)
+    with torch.no_grad():
+        end = a * state - s * model.velocity(state, model.condition_planes(given), t)
+        assert float(loss(model, given, given, state, end, t)) == pytest.approx(0, abs=1e-9)
+        assert float(loss(model, given, given, state, end + 0.5, t)) == pytest.approx(0.25, rel=1e-4)
+    with pytest.raises(OptionError, match="trajectory"):
+        Distillation({"trajektory": 1.0}, Path("none"))
+
+
+def test_tones_after_the_threshold_teach_the_network() -> None:
+    model = built("cdh-halftone")
+    loss = Distillation({"tone": 1.0}, Path("none"))
+    grey, state = torch.full((1, 1, 24, 24), 0.4), torch.randn(1, 1, 24, 24)
+    found = loss(model, grey, grey.round(), state, state, torch.tensor([grid(48, 1)[0]]))
+    found.backward()
+    assert found.item() > 0
+    assert max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None) > 0
+
+
+def test_a_recipe_warm_starts_from_its_teacher(photos: Path, tmp_path: Path) -> None:
+    weights = train(replace(TINY, steps=1), photos, tmp_path)
+    assert warm_start(build("cdh", **SMALL), weights) == []

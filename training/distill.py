@@ -1,0 +1,177 @@
+"""Teach a diffusion model to sample in few steps: ``python -m training.distill cdh --data DIR --minutes 20``.
+
+First the teacher, runs/<recipe>/weights.safetensors, samples many crops in many DDIM steps; its trajectories are kept in
+runs/<recipe>/few-steps/. DDIM is deterministic, so every point of a trajectory belongs to one end. The student, which starts as the
+teacher, learns to name that end from the points at a few times: noise first, as SinSR (Wang et al., CVPR 2024) does for one step.
+So one network samples in 4 steps, 2 or 1, and each further step mends the one before.
+The recipe's ``[distillation]`` says how much the photograph itself counts beside the teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from sdk.errors import OptionError, nearest
+from training.checkpoints import WEIGHTS, load_model, save_weights
+from training.config import Recipe, load_recipe
+from training.data import Pairs
+from training.diffusion import grid, split, trajectory
+from training.errors import said_plainly
+from training.metrics import TONE_SIGMA, psnr, tone_psnr
+from training.models.cdh import CDH, gaussian
+from training.perceptual import VggLpips
+from training.train import make_optimisers, set_learning_rate, update_average, validate, validation_set
+
+TRAJECTORIES = "trajectories.safetensors"
+TERMS = ("trajectory", "truth", "lpips", "tone")
+
+
+@torch.no_grad()
+def sample_trajectories(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerator) -> dict[str, Tensor]:
+    """(N, ., H, W) fp16: ``given`` and ``wanted`` crops; the teacher's ``states``, a plane for each of the student's times; ``ends``."""
+    config, drawn = recipe.distillation, recipe.data
+    times = grid(teacher.plan.timesteps, config.grid)
+    passed = grid(teacher.plan.timesteps, config.teacher_steps)
+    if not set(times) <= set(passed):
+        raise OptionError(f"teacher_steps = {config.teacher_steps} do not pass the times of {config.grid} steps; take a multiple.")
+    count = math.ceil(config.trajectories / config.batch)
+    crops = Pairs(data / "train", drawn.families, drawn.crop, config.batch, count, drawn.seed + 1, 1, drawn.margin, drawn.halftoning)
+    found: dict[str, list[Tensor]] = {"given": [], "wanted": [], "states": [], "ends": []}
+    for i in tqdm(range(count), desc="trajectories"):
+        given, wanted = (picture.to(accelerator.device) for picture in crops[i])
+        noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(i)).to(accelerator.device)
+        conditions = teacher.condition_planes(given)
+        with accelerator.autocast():
+            states = trajectory(lambda x, t, c=conditions: teacher.velocity(x, c, t), noise, teacher.plan, config.teacher_steps)
+        points = torch.cat([states[passed.index(t)] for t in times], dim=1)
+        for name, value in (("given", given), ("wanted", wanted), ("states", points), ("ends", states[-1])):
+            found[name].append(value.half().cpu())
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+class Distillation(nn.Module):
+    """The student's loss: weighted terms of what it says of a point of a trajectory.
+
+    ``trajectory``: mean squared error to the trajectory's end, in the units of the state. Of the picture that it stands for: ``truth``,
+    mean absolute error to the photograph, and ``lpips`` to it; ``tone`` of halftones: mean squared error of their tones after the
+    threshold, which passes gradients as if it were not there.
+    """
+
+    def __init__(self, weights: dict[str, float], vgg: Path):
+        super().__init__()
+        for term in weights:
+            if term not in TERMS:
+                raise OptionError(f"Distillation term {term!r} is unknown.{nearest(term, TERMS)}")
+        self.weights = weights
+        self.lpips = VggLpips(vgg) if "lpips" in weights else None
+        self.register_buffer("eye", gaussian(TONE_SIGMA, int(3 * TONE_SIGMA)), persistent=False)
+
+    def forward(self, student: CDH, given: Tensor, wanted: Tensor, state: Tensor, end: Tensor, t: Tensor) -> Tensor:
+        a, s = student.plan.at(t)
+        x0, _ = split("v", student.velocity(state, student.condition_planes(given), t), state, a, s)
+        picture, weights = student.picture(x0, given).float(), self.weights
+        total = weights.get("trajectory", 0.0) * F.mse_loss(x0, end)
+        if "truth" in weights:
+            total = total + weights["truth"] * F.l1_loss(picture, wanted)
+        if self.lpips is not None:
+            total = total + weights["lpips"] * self.lpips(picture, wanted)
+        if "tone" in weights:
+            cut = picture + ((picture > 0.5).float() - picture).detach()
+            total = total + weights["tone"] * F.mse_loss(F.conv2d(cut, self.eye), F.conv2d(given, self.eye))  # type: ignore[arg-type]
+        return total
+
+
+def distill(teacher: CDH, recipe: Recipe, data: Path, run: Path, minutes: float | None, steps: int | None, vgg: Path | None = None) -> Path:
+    """Train the student; returns the path of its averaged weights. ``minutes`` or ``steps`` count without the teacher's sampling."""
+    accelerator = Accelerator(mixed_precision="bf16")
+    device, config = accelerator.device, recipe.distillation
+    teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    cache = run / TRAJECTORIES
+    if not cache.is_file():
+        run.mkdir(parents=True, exist_ok=True)
+        save_file(sample_trajectories(teacher, recipe, data, accelerator), cache)
+    kept = load_file(cache)
+
+    student = copy.deepcopy(teacher).train()
+    ema = copy.deepcopy(student).requires_grad_(False).eval()
+    optimisers = make_optimisers(student, recipe.optimiser)
+    for group in (group for optimiser in optimisers for group in optimiser.param_groups):
+        group["peak"] *= config.rate
+    loss_of = Distillation(config.weights, vgg or data / "vgg16_features_fp16.npz").to(device)
+    times = torch.tensor(grid(student.plan.timesteps, config.grid), device=device)
+    examples = validation_set(data / "val", recipe)
+    score = tone_psnr if recipe.data.halftoning else psnr
+    bar = tqdm(total=steps, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
+
+    done, started = 0, time.monotonic()
+    while True:
+        elapsed = (time.monotonic() - started) / (60 * minutes) if minutes else done / (steps or recipe.steps)
+        if elapsed >= 1:
+            break
+        set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
+        rng = np.random.default_rng((recipe.data.seed, done))
+        rows = torch.from_numpy(rng.integers(len(kept["ends"]), size=config.batch))
+        points = torch.from_numpy(rng.permutation(config.batch) % config.grid)  # every time as often
+        given, wanted, end = (kept[name][rows].float().to(device) for name in ("given", "wanted", "ends"))
+        state = kept["states"][rows, points, None].float().to(device)
+        with accelerator.autocast():
+            loss = loss_of(student, given, wanted, state, end, times[points.to(device)])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.optimiser.clip_norm)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        done += 1
+        update_average(ema, student, min(recipe.optimiser.ema_decay, done / (done + 10)))
+        bar.update()
+        if done % recipe.validation.every == 0:
+            bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, score).items()})
+            _save(run, ema, recipe, done, time.monotonic() - started)
+    bar.close()
+    return _save(run, ema, recipe, done, time.monotonic() - started)
+
+
+def _save(run: Path, ema: nn.Module, recipe: Recipe, steps: int, seconds: float) -> Path:
+    save_weights(run / WEIGHTS, ema.state_dict(), recipe, {"distillation_steps": steps, "seconds": round(seconds, 1)})
+    return run / WEIGHTS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="name of the recipe the teacher was trained by")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and val/")
+    parser.add_argument("--teacher", type=Path, help="its weights (default: runs/<recipe>/weights.safetensors)")
+    parser.add_argument("--run", type=Path, help="folder of the student (default: runs/<recipe>/few-steps)")
+    parser.add_argument("--minutes", type=float, help="minutes of training, without the teacher's sampling")
+    parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
+    parser.add_argument("--vgg", type=Path, help="VGG16 weights with LPIPS heads (default: DIR/vgg16_features_fp16.npz)")
+    options = parser.parse_args()
+    teacher, stored, _ = load_model(options.teacher or Path("runs") / options.recipe / WEIGHTS)
+    if not isinstance(teacher, CDH):
+        raise OptionError(f"{stored.name!r} is no diffusion model ({stored.architecture}); only those are distilled.")
+    recipe = current(stored, options.recipe)
+    run = options.run or Path("runs") / recipe.name / "few-steps"
+    print(f"few-step weights: {distill(teacher, recipe, options.data, run, options.minutes, options.steps, options.vgg)}")
+
+
+def current(stored: Recipe, name: str) -> Recipe:
+    """The teacher's recipe with the ``[distillation]`` of the recipe as it stands now."""
+    return dataclasses.replace(stored, distillation=load_recipe(name).distillation)
+
+
+if __name__ == "__main__":
+    with said_plainly():
+        main()
