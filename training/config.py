@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sdk.catalog import tomllib
 from sdk.errors import nearest
-from training.degradations import BitDepth, Degradation, HalftoneFamily
+from training.degradations import BitDepth, Degradation, HalftoneFamily, LearnedHalftone
 from training.errors import TrainingError
 from training.scanning import PrintScan
 
@@ -27,6 +27,8 @@ class RecipeError(TrainingError):
 class DataConfig:
     mix: tuple[HalftoneFamily, ...] = ()
     """Clean halftoning methods that a crop is drawn through."""
+    learned: tuple[LearnedHalftone, ...] = ()
+    """Networks that halftone a crop, beside them."""
     prints: tuple[PrintScan, ...] = ()
     """Prints and scans that a crop is drawn through, beside them."""
     bit_depths: tuple[BitDepth, ...] = ()
@@ -43,13 +45,14 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.families:
             raise RecipeError(
-                "The recipe's [data] names nothing to train on; give it a [[data.mix]], [[data.prints]] or [[data.bit_depths]] table."
+                "The recipe's [data] names nothing to train on; give it a [[data.mix]], [[data.learned]], [[data.prints]] or "
+                "[[data.bit_depths]] table."
             )
 
     @property
     def families(self) -> tuple[Degradation, ...]:
         """All that a crop may be drawn through."""
-        return (*self.mix, *self.prints, *self.bit_depths)
+        return (*self.mix, *self.learned, *self.prints, *self.bit_depths)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 import cv2
 import numpy as np
 
+from sdk.halftoner import Halftoner
 from sdk.halftoning import halftone
 from sdk.images import to_unit
 
 
 class Degradation(Protocol):
-    """A family of ways to degrade a photograph: ``HalftoneFamily`` and ``BitDepth`` here, ``PrintScan`` in ``training.scanning``."""
+    """A family of ways to degrade a photograph: ``HalftoneFamily``, ``LearnedHalftone`` and ``BitDepth`` here, ``PrintScan`` in
+    ``training.scanning``."""
 
     @property
     def weight(self) -> float:
@@ -51,6 +54,25 @@ class HalftoneFamily:
         name, parameters = self.draw(rng)
         photo = without_colour(photo, self.grey, rng)
         return to_unit(halftone(photo, name, **parameters)), to_unit(photo)
+
+
+@dataclass(frozen=True)
+class LearnedHalftone:
+    """Halftones that a network makes, another pattern for every crop (Jiang & Mu 2022, section 3.3)."""
+
+    model: str
+    """What ``sdk.Halftoner`` takes: a released name, or the path of an .onnx file."""
+    weight: float
+
+    def __call__(self, photo: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The halftone (two levels, colour channel by channel), and the photograph."""
+        return to_unit(_halftoner(self.model).run(photo, seed=int(rng.integers(2**31)))), to_unit(photo)
+
+
+@cache
+def _halftoner(model: str) -> Halftoner:
+    """One a process, on one thread: the network that is trained has the others."""
+    return Halftoner(model, device="cpu", threads=1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""Measure few-step restoration by the protocol of Jiang & Mu (NeurIPS 2022), Tables 1 and 2:
+``python -m training.evaluate_cdh --models cdh-4step cdh-2step cdh-1step prl fast --teacher WEIGHTS --data DIR -o docs``.
+
+Models learnt five error diffusions; the four others are new to them. Released models run as users run them, the teacher as torch runs
+it, with 50 DDIM steps and, to see what distillation is worth, with 4. What the JSON holds is not measured again, so methods may
+be added later. Writes evaluations/cdh/cdh.json and cdh.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import sdk
+from sdk.images import from_unit
+from sdk.noise import noise_field
+from sdk.tiling import infer_tiled
+from sdk.whole_files import write_whole
+from training.checkpoints import load_model
+from training.compare import machine
+from training.errors import TrainingError, said_plainly
+from training.evaluate import DITHERS, Restore, dithers_named, measure, test_sets
+from training.metrics import Lpips
+from training.models.cdh import CDH
+from training.results import lpips_of, software, write
+
+LEARNT = ("floyd-steinberg", "jarvis-judice-ninke", "stucki", "burkes", "sierra")
+UNSEEN = ("simple-floyd-steinberg", "atkinson", "two-row-sierra", "sierra-lite")
+PROTOCOL = "coco_val50@256"
+PAPER = {"CDH, the paper's": (24.24, 0.727), "PRL, the paper's": (22.82, 0.698)}
+"""Jiang & Mu, Table 1: means over their four unseen methods."""
+
+
+def teacher_restores(path: Path, steps: int) -> Restore:
+    """bool HxW -> uint8 HxW by the diffusion model before its distillation, in bf16, from the noise that the SDK would draw."""
+    model, recipe, _ = load_model(path)
+    if not isinstance(model, CDH):
+        raise TrainingError(f"{path} is a {recipe.architecture}, no diffusion model.")
+    model.steps = steps
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    @torch.inference_mode()
+    def infer(planes: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        inputs = torch.from_numpy(np.concatenate([planes.astype(np.float32), noise], axis=1)).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            return model(inputs).float().cpu().numpy()
+
+    def restore(white: np.ndarray) -> np.ndarray:
+        multiple = model.size_multiple
+        height, width = (-(-extent // multiple) * multiple for extent in white.shape)
+        whole = {"tile": max(height, width), "overlap": 0, "multiple": multiple}
+        return from_unit(infer_tiled(white, infer, **whole, beside=noise_field(0, 0, height, width)), np.uint8)
+
+    return restore
+
+
+def measure_all(
+    restorers: dict[str, tuple[Restore, str]], chosen: list[str], data: Path, path: Path, lpips: Lpips, slow: tuple[str, ...] = ()
+) -> list[dict]:
+    """The rows of ``path`` and those that were missing there; written after each. ``slow`` restorers skip the learnt methods on COCO."""
+    sets = test_sets(data)
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    done = {(row["restorer"], row["model"], row["dither"], row["set"]) for row in rows}
+    places = [(dither, PROTOCOL) for dither in chosen] + [(DITHERS[0].title, "kodak24")]
+    todo = [
+        (title, dither, place)
+        for title, (_, model) in restorers.items()
+        for dither, place in places
+        if place in sets
+        and (title, model, dither, place) not in done
+        and not (title in slow and place == PROTOCOL and dither not in UNSEEN)
+    ]
+    for title, dither, place in tqdm(todo, desc="rows"):
+        restore, model = restorers[title]
+        scores = measure(restore, dithers_named([dither])[0], sets[place], lpips)
+        rows = [row for row in rows if (row["restorer"], row["dither"], row["set"]) != (title, dither, place)]
+        rows.append({"restorer": title, "model": model, "dither": dither, "set": place, **scores})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps({"rows": rows}, indent=1) + "\n").encode())
+    return rows
+
+
+def mean_of(rows: list[dict], restorer: str, dithers: tuple[str, ...]) -> dict[str, float] | None:
+    """Means over methods on the protocol's set, or None where one is not measured."""
+    found = {row["dither"]: row for row in rows if row["restorer"] == restorer and row["set"] == PROTOCOL}
+    if not set(dithers) <= set(found):
+        return None
+    return {metric: float(np.mean([found[dither][metric] for dither in dithers])) for metric in ("psnr", "ssim", "lpips")}
+
+
+def page(result: dict) -> str:
+    rows = result["rows"]
+    restorers = list(dict.fromkeys(row["restorer"] for row in rows))
+
+    def cell(scores: dict[str, float] | None) -> str:
+        return f"{scores['psnr']:.2f} / {scores['ssim']:.3f} / {scores['lpips']:.3f}" if scores else "not measured"
+
+    def kodak(restorer: str) -> dict | None:
+        return next((row for row in rows if row["restorer"] == restorer and row["set"] == "kodak24"), None)
+
+    lines = [
+        "# CDH, restoration in few steps: PSNR (dB) / SSIM / LPIPS\n",
+        f"By `{result['command']}`\n({result['software']}).\n"
+        f"Learnt: {', '.join(LEARNT)}. Unseen: {', '.join(UNSEEN)}. Which five the paper learnt we do not know, and its pictures are\n"
+        "others: its rows tell the order of size. `prl` learnt Floyd-Steinberg alone, `fast` all nine methods.\n",
+        "| | four unseen methods, COCO at 256 (Table 1) | all nine (Table 2) | Floyd-Steinberg, kodak24 |\n|---|---|---|---|",
+        *(f"| {title} | {psnr:.2f} / {ssim:.3f} | | |" for title, (psnr, ssim) in PAPER.items()),
+    ]
+    for restorer in restorers:
+        unseen, all_nine = mean_of(rows, restorer, UNSEEN), mean_of(rows, restorer, LEARNT + UNSEEN)
+        lines.append(f"| {restorer} | {cell(unseen)} | {cell(all_nine)} | {cell(kodak(restorer))} |")
+    lines.append(f"\n| COCO at 256 | {' | '.join(restorers)} |\n|---|{'---|' * len(restorers)}")
+    for dither in LEARNT + UNSEEN:
+        found = {row["restorer"]: row for row in rows if row["dither"] == dither and row["set"] == PROTOCOL}
+        mark = "" if dither in LEARNT else " (unseen)"
+        lines.append(f"| {dither}{mark} | {' | '.join(cell(found.get(restorer)) for restorer in restorers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", required=True, help="released names or .onnx files")
+    parser.add_argument("--teacher", type=Path, help="weights of the diffusion model they were distilled from")
+    parser.add_argument("--data", type=Path, required=True, help="folder with test/<set>/")
+    parser.add_argument("--methods", nargs="+", default=[*UNSEEN, *LEARNT], help="error diffusions to measure on COCO (default: all nine)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
+    options = parser.parse_args()
+    restorers: dict[str, tuple[Restore, str]] = {}
+    for model in options.models:
+        restorer = sdk.InverseHalftoner(model, device="cpu")
+        restorers[restorer.metadata.name] = (restorer.run, json.dumps(restorer.metadata.training, sort_keys=True))
+    for steps in (50, 4) if options.teacher else ():
+        trained = load_model(options.teacher)[2]
+        restorers[f"teacher, {steps} DDIM steps"] = (teacher_restores(options.teacher, steps), json.dumps(trained, sort_keys=True))
+    slow = tuple(title for title in restorers if title.startswith("teacher, 50"))
+    path = options.output / "evaluations" / "cdh" / "cdh.json"
+    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), slow)
+    teacher = f" --teacher {options.teacher}" if options.teacher else ""
+    command = f"python -m training.evaluate_cdh --models {' '.join(options.models)}{teacher} --data DIR -o docs"
+    result = {"model": "cdh", "command": command, "software": f"{software()}; teacher on {machine(torch.device('cpu'))}", "rows": rows}
+    write(options.output, "cdh", result, page(result))
+
+
+if __name__ == "__main__":
+    with said_plainly():
+        main()
