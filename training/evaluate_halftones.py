@@ -1,8 +1,8 @@
 """Measure made halftones: ``python -m training.evaluate_halftones cdh --data DIR -o docs``.
 
 Tone: the error that is left when halftone and photograph are smoothed as the eye does. Spectrum: the radially averaged power of
-halftones of constant greys (Ulichney 1987); blue noise has none below its principal frequency. Against Floyd-Steinberg and void-and-cluster.
-With ``--teachers`` also the diffusion models before distillation, with and without meta-halftones.
+halftones of constant greys (Ulichney 1987); blue noise has little below its principal frequency. Against Floyd-Steinberg and
+void-and-cluster. With ``--teachers`` also the diffusion models before distillation, with and without meta-halftones.
 Writes evaluations/halftones/halftones.json, halftones.md and images/halftone_spectra.png.
 """
 
@@ -119,8 +119,8 @@ def page(result: dict) -> str:
         "# Halftones made by networks\n",
         f"By `{result['command']}` ({result['software']}).\n"
         f"Tone: root mean square error after a Gaussian of {TONE_SIGMA:g} px, in grey levels, on kodak24 at 256x256. Low frequencies: mean\n"
-        f"power of halftones of constant greys below {LOW:g} of the principal frequency, above that of void-and-cluster; the greatest of greys\n"
-        f"{', '.join(f'{grey:g}' for grey in GREYS)}. Seeds: share of the pixels that another seed changes in a flat grey.\n",
+        f"power of halftones of constant greys below {LOW:g} of the principal frequency, above that of void-and-cluster; the greatest of\n"
+        f"greys {', '.join(f'{grey:g}' for grey in GREYS)}. Seeds: share of the pixels that another seed changes in a flat grey.\n",
         "| | tone error | against Floyd-Steinberg | low frequencies, dB above void-and-cluster | changed by the seed |",
         "|---|---|---|---|---|",
     ]
