@@ -118,9 +118,10 @@ def page(result: dict) -> str:
     lines = [
         "# Halftones made by networks\n",
         f"By `{result['command']}` ({result['software']}).\n"
-        f"Tone: root mean square error after a Gaussian of {TONE_SIGMA:g} px, in grey levels, on kodak24 at 256x256. Low frequencies: mean\n"
-        f"power of halftones of constant greys below {LOW:g} of the principal frequency, above that of void-and-cluster; the greatest of\n"
-        f"greys {', '.join(f'{grey:g}' for grey in GREYS)}. Seeds: share of the pixels that another seed changes in a flat grey.\n",
+        f"Tone: root mean square error after a Gaussian of {TONE_SIGMA:g} px, in grey levels, on kodak24 at 256x256.\n"
+        f"Low frequencies: mean power of halftones of constant greys below {LOW:g} of the principal frequency, above that of\n"
+        f"void-and-cluster; the greatest of greys {', '.join(f'{grey:g}' for grey in GREYS)}.\n"
+        "Seeds: share of the pixels that another seed changes in a flat grey.\n",
         "| | tone error | against Floyd-Steinberg | low frequencies, dB above void-and-cluster | changed by the seed |",
         "|---|---|---|---|---|",
     ]
