@@ -49,6 +49,8 @@ class ModelMetadata:
     parameters: int = 0
     kflop_per_pixel: float = 0.0
     """Multiply and add count as two."""
+    precision: str = "fp32"
+    """What the file computes in; ``export.precision`` makes "fp16" and "int8" of fp32."""
     parity_max_abs_diff: float | None = None
     """Largest difference between torch and onnxruntime seen by ``export.verify``, values in [0, 1]."""
     metrics: dict[str, float] = field(default_factory=dict)

@@ -20,7 +20,7 @@ class OpenVinoBackend:
     """A compiled ONNX graph on one CPU.
 
     precision: "fp32" or "bf16" is that of all arithmetic. "int8" is for the Q/DQ models of ``export.precision``, which run in nothing
-    else: what they quantise is computed in int8, the rest in bf16 where the CPU has it, else in fp32. None: the file's, fp32 or int8.
+    else: what they quantise is computed in int8, the rest in fp32. None: the file's, fp32 or int8.
     """
 
     name, tile = "openvino", None
@@ -50,8 +50,8 @@ class OpenVinoBackend:
         offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and "BF16" not in offered:
             raise DeviceError(f"This CPU has no bf16 arithmetic (it offers {', '.join(offered)}); use precision='fp32'.")
-        in_bf16 = precision == "bf16" or (quantised and "BF16" in offered)
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+        hint = "bf16" if precision == "bf16" else "f32"
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         try:
