@@ -17,6 +17,8 @@ from sdk.backends import BACKENDS, open_backend
 from sdk.batch import Job, Outcome, plan_jobs, run_jobs
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
+from sdk.cli_engines import progress_line
+from sdk.engine_cache import watch_builds
 from sdk.few_bits import check_bits
 from sdk.halftoning import METHODS
 
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return options.command(options)
+        with watch_builds(progress_line() if sys.stderr.isatty() else None):
+            return options.command(options)
     except errors.InverseHalftonerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

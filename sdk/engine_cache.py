@@ -6,10 +6,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from sdk.engine_file import ENGINE_SUFFIX, Engine, EngineHeader, read_engine, write_engine
@@ -17,7 +20,30 @@ from sdk.engines import BuildOptions, OnProgress, build_engine, describe_build
 from sdk.errors import ModelError
 
 CACHE_VARIABLE = "INVERSE_HALFTONER_CACHE"
-OURS = (f"*{ENGINE_SUFFIX}", "*.timing", "*.lock", ".*.partial")
+RUNTIME_SUFFIX = ".runtime"
+OURS = (f"*{ENGINE_SUFFIX}", f"*{RUNTIME_SUFFIX}", "*.timing", "*.lock", ".*.partial")
+
+_log = logging.getLogger(__name__)
+_watching: ContextVar[OnProgress | None] = ContextVar("watching", default=None)
+
+
+@contextlib.contextmanager
+def watch_builds(on_progress: OnProgress | None) -> Iterator[None]:
+    """Tell ``on_progress`` of every engine that is built for the cache in this block and thread, which takes minutes.
+
+    >>> with watch_builds(lambda phase, done, total: print(phase, done, total)):
+    ...     restorer = sdk.InverseHalftoner("prl", device="cuda")
+
+    Builds are also logged, at level INFO. None: no change.
+    """
+    if on_progress is None:
+        yield
+        return
+    token = _watching.set(on_progress)
+    try:
+        yield
+    finally:
+        _watching.reset(token)
 
 
 def cache_folder() -> Path:
@@ -38,8 +64,8 @@ def cached_engine(
 ) -> Engine:
     """The engine of ``build_engine`` from the cache, or built and put there.
 
-    Processes that want the same engine wait for the first to build it. A file that is damaged or foreign is built anew. Raises what
-    ``build_engine`` raises.
+    ``on_progress`` is that of ``watch_builds`` by default. Processes that want the same engine wait for the first to build it. A file that
+    is damaged or foreign is built anew. Raises what ``build_engine`` raises.
     """
     wanted = describe_build(onnx, options or BuildOptions(), where)
     path = cache_folder() / f"{cache_name(wanted)}{ENGINE_SUFFIX}"
@@ -49,9 +75,18 @@ def cached_engine(
         if found := _matching(path, wanted):  # another process built it while this one waited
             return found
         timing = path.with_name(f"{wanted.flavour}-{wanted.version}-{wanted.compute_capability}.timing")
-        engine = build_engine(onnx, options, timing_cache=timing, on_progress=on_progress, where=where)
+        title = f"the {wanted.precision} engine of {wanted.name!r} for {wanted.flavour} {wanted.version}"
+        _log.info("building %s; it is kept as %s", title, path)
+        started = time.perf_counter()
+        engine = build_engine(onnx, options, timing_cache=timing, on_progress=on_progress or _watching.get(), where=where)
         write_engine(path, engine)
+        _log.info("built %s in %.0f s", title, time.perf_counter() - started)
     return engine
+
+
+def runtime_cache_of(engine: Engine) -> Path:
+    """Where TensorRT-RTX keeps the kernels that it compiles on the GPU for an engine of this cache: beside it."""
+    return cache_folder() / f"{cache_name(engine.header)}{RUNTIME_SUFFIX}"
 
 
 def cache_name(header: EngineHeader) -> str:
@@ -103,7 +138,6 @@ def _locked(path: Path) -> Iterator[None]:
     with handle:
         if sys.platform == "win32":
             import msvcrt
-            import time
 
             while True:
                 try:

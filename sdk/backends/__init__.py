@@ -82,8 +82,8 @@ def open_backend(
     ===========  ===========================================================================================================
 
     TensorRT runs .onnx models through an engine for ``tile`` (default: the model's), which is built at the first use and cached
-    (``sdk.engine_cache``). threads: of the CPU. What was asked for by name and cannot be had is a ``DeviceError``,
-    ``OptionError`` or ``MissingDependencyError``.
+    (``sdk.engine_cache``; its ``watch_builds`` shows how far it is). threads: of the CPU. What was asked for by name and cannot be had is a
+    ``DeviceError``, ``OptionError`` or ``MissingDependencyError``.
     """
     if not isinstance(model, (str, os.PathLike)):
         return model, f"the model on {model.name}"
@@ -130,14 +130,14 @@ def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend
 def _open_cached_engine(onnx: bytes, where: str, precision: str | None, tile: int | None) -> Backend:
     from sdk.backends.tensorrt import TensorRtBackend
     from sdk.cuda.driver import open_driver
-    from sdk.engine_cache import cached_engine
+    from sdk.engine_cache import cached_engine, runtime_cache_of
     from sdk.engines import BuildOptions
 
     driver = open_driver()  # before a build of minutes for a GPU that is not there
     turing = "7.5" if driver.compute_capability == (7, 5) else None  # TensorRT-RTX leaves it out unless it is named
     options = BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH, compute_capability=turing)
     engine = cached_engine(onnx, options, where=where)
-    return TensorRtBackend(engine, driver, where)
+    return TensorRtBackend(engine, driver, where, runtime_cache_of(engine))
 
 
 def _has_tensorrt() -> bool:

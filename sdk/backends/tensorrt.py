@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import weakref
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory, open_driver
-from sdk.engine_file import Engine, Shape
+from sdk.engine_file import Engine, Shape, write_atomically
 from sdk.engines import create_runtime, load_tensorrt, make_log
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, ModelError
 
@@ -17,12 +20,13 @@ from sdk.errors import DeviceError, EngineMismatchError, InferenceError, ModelEr
 class TensorRtBackend:
     """Runs (N, C, H, W) float32 batches through an engine; safe to call from several threads: who holds the driver runs.
 
-    ``run`` takes host arrays; ``enqueue`` takes memory on the GPU, for ``sdk.cuda.pipeline``. ``driver`` is the GPU to run on; the
-    default is the first one. Raises ``EngineMismatchError`` for engines of another TensorRT or GPU, ``DeviceError`` without a GPU,
-    ``MissingDependencyError`` without the engine's flavour of TensorRT.
+    ``run`` takes host arrays; ``enqueue`` takes memory on the GPU, for ``sdk.cuda.pipeline``. ``driver`` is the GPU to run on; the default
+    is the first one. ``runtime_cache``: a file in which TensorRT-RTX keeps the kernels that it compiles for the GPU at the first run, so
+    that the next process need not; TensorRT has none. Raises ``EngineMismatchError`` for engines of another TensorRT or GPU,
+    ``DeviceError`` without a GPU, ``MissingDependencyError`` without the engine's flavour of TensorRT.
     """
 
-    def __init__(self, engine: Engine, driver: Driver | None = None, where: str = "the engine"):
+    def __init__(self, engine: Engine, driver: Driver | None = None, where: str = "the engine", runtime_cache: Path | None = None):
         header = engine.header
         trt = load_tensorrt(header.flavour)
         header.check_version(str(trt.__version__), where)
@@ -34,11 +38,26 @@ class TensorRtBackend:
         self.metadata = header.metadata
         with self.driver:
             self._log, self._engine = load_plan(trt, engine, where)
-            self._context = self._engine.create_execution_context()
+            self._context = self._create_context(runtime_cache if header.flavour == "tensorrt-rtx" else None)
         if self._context is None:
             raise DeviceError(f"The memory of the GPU does not hold {where}; build it for a smaller tile or batch. {self._log.text()}")
         self._input, self._output = _ends(trt, self._engine, where)
         self._smallest, _, self._largest = (tuple(shape) for shape in self._engine.get_tensor_profile_shape(self._input.name, 0))
+
+    def _create_context(self, kept: Path | None) -> Any:
+        if kept is None:
+            return self._engine.create_execution_context()
+        runtime_config = self._engine.create_runtime_config()
+        runtime_cache = runtime_config.create_runtime_cache()
+        try:
+            stored = kept.read_bytes()
+        except OSError:
+            stored = b""
+        if stored:
+            runtime_cache.deserialize(stored)  # False for one of another GPU or driver: all is compiled anew
+        runtime_config.set_runtime_cache(runtime_cache)
+        weakref.finalize(self, _keep_kernels, runtime_cache, kept, stored, self.driver)
+        return self._engine.create_execution_context(runtime_config)
 
     @property
     def tile(self) -> int:
@@ -132,6 +151,14 @@ class TensorRtBackend:
         if any(re.search("out.?of.?memory", message, re.IGNORECASE) for _, message in self._log.lines[said:]):
             raise OutOfMemory(self._log.text())
         raise InferenceError(f"{self.name} failed on an input of {shape}. If memory ran out, use a smaller tile. {self._log.text()}")
+
+
+def _keep_kernels(runtime_cache: Any, kept: Path, stored: bytes, driver: Driver) -> None:
+    """Write what TensorRT-RTX compiled, when the backend goes or the program ends. It only saves time, so a failure is no error."""
+    with contextlib.suppress(ModelError, DeviceError, RuntimeError), driver:
+        content = bytes(runtime_cache.serialize())
+        if content != stored:
+            write_atomically(kept, content)
 
 
 class _End:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from sdk import engine_cache
 from sdk.catalog import releases
+from sdk.cli import main
 from sdk.cli_engines import add_commands, progress_line
 from sdk.cuda.driver import open_driver
-from sdk.engine_cache import cache_folder, cache_name, cached_engine, clear_cache
+from sdk.engine_cache import cache_folder, cache_name, cached_engine, clear_cache, runtime_cache_of, watch_builds
 from sdk.engine_file import MAGIC, PREFIX, Engine, EngineHeader, decode_engine, encode_engine, read_engine, write_engine
 from sdk.engines import BuildOptions, build_engine, describe_build, installed_flavours
 from sdk.errors import DeviceError, EngineBuildError, EngineMismatchError, MissingDependencyError, ModelError, OptionError
@@ -337,6 +339,34 @@ def test_hit_miss_and_clear(rtx: None, small_onnx: bytes, cache: Path, monkeypat
     assert nbytes > 7 * 1000
     assert [path.name for path in cache.iterdir()] == ["kept.txt"]
     assert clear_cache() == (0, 0)
+
+
+def test_builds_for_the_cache_can_be_watched(rtx: None, small_onnx: bytes, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[tuple[str, int, int]] = []
+    with caplog.at_level(logging.INFO, "sdk.engine_cache"):
+        with watch_builds(lambda *step: seen.append(step)):
+            engine = cached_engine(small_onnx, RTX)
+            steps = len(seen)
+            cached_engine(small_onnx, RTX)  # from the cache: nothing is built
+        cached_engine(small_onnx, dataclasses.replace(RTX, batch=2))  # nobody watches
+    assert steps == len(seen) > 5
+    texts = [record.getMessage() for record in caplog.records]
+    assert [text.split()[0] for text in texts] == ["building", "built"] * 2
+    assert "the fp16 engine of 'small' for tensorrt-rtx 1." in texts[0]
+    kernels = runtime_cache_of(engine)
+    assert (kernels.parent, kernels.suffix) == (cache, ".runtime")
+    kernels.write_bytes(b"compiled")
+    assert clear_cache()[0] == 2
+    assert not cache.exists()
+
+
+def test_commands_show_a_bar_on_a_terminal(
+    rtx: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sdk.cli._models", lambda _: cached_engine(small_onnx, RTX) and 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["models"]) == 0
+    assert "[####" in capsys.readouterr().err
 
 
 def test_one_builds_while_the_others_wait(rtx: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import gc
 import re
 import sys
 import threading
@@ -272,6 +273,49 @@ def test_refusals_by_tensorrt(fake_trt: SimpleNamespace) -> None:
     fake_trt.engine.get_tensor_mode = lambda name: "in"
     with pytest.raises(ModelError, match="2 inputs and 0 outputs"):
         TensorRtBackend(engine_with(), FakeDriver())
+
+
+class FakeRuntimeCache:
+    """What TensorRT-RTX's holds: the bytes read, and a kernel once something ran."""
+
+    def __init__(self, context: FakeContext) -> None:
+        self.context, self.read = context, b""
+
+    def deserialize(self, stored: bytes) -> bool:
+        self.read = stored
+        return True
+
+    def serialize(self) -> bytes:
+        return self.read or b"kernels"[: 7 * len(self.context.ran)]
+
+
+def test_tensorrt_rtx_keeps_its_kernels_beside_the_engine(
+    fake_trt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt)
+    caches: list[Any] = []
+    config = SimpleNamespace(create_runtime_cache=lambda: FakeRuntimeCache(fake_trt.context), set_runtime_cache=caches.append)
+    fake_trt.engine.create_runtime_config = lambda: config
+    fake_trt.engine.create_execution_context = lambda given=None: fake_trt.context
+    kept = tmp_path / "m.runtime"
+    engine = engine_with(flavour="tensorrt-rtx")
+
+    backend = TensorRtBackend(engine, FakeDriver(), runtime_cache=kept)
+    backend.run(np.zeros((1, 1, 16, 16), np.float32))
+    assert not kept.exists()
+    del backend
+    gc.collect()
+    assert kept.read_bytes() == b"kernels"
+
+    kept.write_bytes(b"kernels of before")
+    TensorRtBackend(engine, FakeDriver(), runtime_cache=kept)
+    assert caches[-1].read == b"kernels of before"
+
+    TensorRtBackend(engine_with(), FakeDriver(), runtime_cache=tmp_path / "never")  # TensorRT has no such thing
+    (tmp_path / "file").touch()
+    TensorRtBackend(engine, FakeDriver(), runtime_cache=tmp_path / "file" / "x.runtime")  # cannot be written: no error
+    gc.collect()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "m.runtime"]
 
 
 def test_flavour_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

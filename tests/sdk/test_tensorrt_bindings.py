@@ -32,6 +32,8 @@ CLASSES = {
     "_engine": "ICudaEngine",
     "context": "IExecutionContext",
     "_context": "IExecutionContext",
+    "runtime_config": "IRuntimeConfig",
+    "runtime_cache": "IRuntimeCache",
 }
 """What a variable or attribute of that name is in the sources."""
 ONLY_RTX = {
@@ -39,6 +41,11 @@ ONLY_RTX = {
     "ComputeCapability.__members__",
     "IBuilderConfig.num_compute_capabilities",
     "IBuilderConfig.set_compute_capability",
+    "ICudaEngine.create_runtime_config",
+    "IRuntimeConfig.create_runtime_cache",
+    "IRuntimeConfig.set_runtime_cache",
+    "IRuntimeCache.deserialize",
+    "IRuntimeCache.serialize",
 }
 """Used for the flavour tensorrt-rtx alone."""
 OF_RESULTS = {"ITensor.name", "ParserError.desc"}
