@@ -118,19 +118,25 @@ def slim(graph: onnx.ModelProto) -> onnx.ModelProto:
 
     Not into convolutions: where the steps of a sampler share theirs, each would get a copy, and rounded anew. Runtimes do it on loading.
     """
-    slimmed = onnxslim.slim(graph, skip_fusion_patterns=["FusionConvMul", "FusionConvAdd"])
+    slimmed = onnxslim.slim(graph, skip_fusion_patterns=["FusionConvMul", "FusionConvAdd"])  # pyright: ignore[reportArgumentType] - it is typed wrong
     assert isinstance(slimmed, onnx.ModelProto)
     return slimmed
 
 
 def store_weights_as_fp16(graph: onnx.ModelProto) -> None:
-    """Replace every fp32 weight by its fp16 value and a Cast; runtimes fold the casts when they load the file."""
+    """Replace every weight that fp16 holds exactly, as those of a rounded model do, by that and a Cast, which runtimes fold on loading.
+
+    What was computed from weights while the graph was slimmed stays as it is, so the file is no other network than torch's.
+    """
     casts = []
     for initializer in graph.graph.initializer:
         values = numpy_helper.to_array(initializer)
         if values.dtype != np.float32 or values.size < 16:
             continue
-        stored = numpy_helper.from_array(values.astype(np.float16), initializer.name + "_fp16")
+        half = values.astype(np.float16)
+        if not np.array_equal(half, values):
+            continue
+        stored = numpy_helper.from_array(half, initializer.name + "_fp16")
         casts.append(onnx.helper.make_node("Cast", [stored.name], [initializer.name], to=onnx.TensorProto.FLOAT))
         initializer.CopyFrom(stored)
     nodes = [*casts, *graph.graph.node]

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.errors import said_plainly
+from training.evaluate_cdh import LEARNT, UNSEEN, mean_of
+from training.evaluate_cdh import PAPER as CDH_TABLE_1
 from training.evaluate_companding import BITS, PAPER
 
 PRL_TABLE_1 = {"PRL": (29.705, 0.8797), "PRL, squared error alone": (29.914, 0.8854)}
@@ -99,6 +101,24 @@ def colour(found: Evaluations) -> list[str]:
     ]
 
 
+def cdh(found: Evaluations) -> list[str]:
+    rows = found["cdh/cdh"]["rows"]
+    lines = ["| PSNR / SSIM on COCO at 256x256 | four unseen methods (Table 1) | all nine (Table 2) |\n|---|---|---|"]
+    lines += [f"| {title} | {psnr:.2f} / {ssim:.3f} | |" for title, (psnr, ssim) in CDH_TABLE_1.items()]
+    for restorer in dict.fromkeys(row["restorer"] for row in rows):
+        means = [mean_of(rows, restorer, methods) for methods in (UNSEEN, LEARNT + UNSEEN)]
+        cells = [f"{mean['psnr']:.2f} / {mean['ssim']:.3f}" if mean else "not measured" for mean in means]
+        lines.append(f"| {restorer} | {' | '.join(cells)} |")
+    lines.append(
+        "\nEqual: five error diffusions learnt and four unseen, a halftone diffusion of 200 steps under grey level and Laplacian with\n"
+        "20 meta-halftones, an inverse diffusion that also learns its halftones. Not equal: which five, the pictures, and the budget;\n"
+        "the networks are small and without attention (the preset of the paper's size is `cdh-paper`, for GPUs), predict v, and diffuse\n"
+        "the detail above a low-pass of the halftone. More, with LPIPS and each method:\n"
+        "[cdh.md](cdh.md); the halftones: [halftones.md](halftones.md)."
+    )
+    return lines
+
+
 SECTIONS: tuple[tuple[str, str, Callable[[Evaluations], list[str]], str], ...] = (
     ("Xia & Wong, ACCV 2018: progressively residual learning", "prl", prl, "training.evaluate prl --data DIR --methods floyd-steinberg"),
     ("Xia & Wong, Tables 1 and 2: rivals at equal budget", "compare/compare", rivals, "training.compare --data DIR --steps 300"),
@@ -107,6 +127,12 @@ SECTIONS: tuple[tuple[str, str, Callable[[Evaluations], list[str]], str], ...] =
         "companding/companding",
         companding,
         "training.evaluate_companding companding --data DIR",
+    ),
+    (
+        "Jiang & Mu, NeurIPS 2022: conditional diffusion",
+        "cdh/cdh",
+        cdh,
+        "training.evaluate_cdh --models cdh-4step cdh-2step cdh-1step prl fast --teacher WEIGHTS --data DIR",
     ),
     ("Hou & Qiu 2017, Table III: colour halftones", "colour/gif", colour, "training.evaluate_colour gif --data DIR"),
 )

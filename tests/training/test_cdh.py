@@ -18,7 +18,7 @@ from tests.training.test_losses import vgg_file
 from training.checkpoints import load_model, load_weights, warm_start
 from training.config import DataConfig, DistillationConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.data import Pairs
-from training.degradations import HalftoneFamily
+from training.degradations import HalftoneFamily, LearnedHalftone
 from training.diffusion import grid
 from training.distill import Distillation, distill
 from training.meta_halftones import features_of, meta_halftones
@@ -209,3 +209,16 @@ def test_tones_after_the_threshold_teach_the_network() -> None:
 def test_a_recipe_warm_starts_from_its_teacher(photos: Path, tmp_path: Path) -> None:
     weights = train(replace(TINY, steps=1), photos, tmp_path)
     assert warm_start(build("cdh", **SMALL), weights) == []
+
+
+def test_networks_halftone_crops_another_way_each_time(photos: Path, tmp_path: Path, photo: np.ndarray) -> None:
+    card = load_recipe("cdh-halftone").card
+    made = replace(TINY, name="dots", architecture="cdh-halftone", data=replace(TINY.data, halftoning=True), steps=30, card=card)
+    export(train(made, photos, tmp_path), tmp_path / "dots.onnx", 4, "dots")
+    family = LearnedHalftone(str(tmp_path / "dots.onnx"), 1.0)
+    crop = photo[:64, :64]
+    (first, target), (second, _) = family(crop, np.random.default_rng(0)), family(crop, np.random.default_rng(1))
+    assert set(np.unique(first)) == {0.0, 1.0}
+    assert (first != second).any()
+    assert np.array_equal(first, family(crop, np.random.default_rng(0))[0])
+    assert np.array_equal(target, crop.astype(np.float32) / 255)

@@ -79,8 +79,8 @@ class CDH(nn.Module, ABC):
         return self.denoiser(planes, self.frozen[t] if t in self.frozen else self._embed(t, x.device)).float()
 
     def freeze(self) -> None:
-        """Compute what the times of the sampler mean to the network once, in the fp16 that released files hold: for export."""
-        self.frozen = {t: self._embed(t, torch.device("cpu")).half().float() for t in grid(self.plan.timesteps, self.steps)}
+        """Compute what the times of the sampler mean to the network once: for export."""
+        self.frozen = {t: self._embed(t, torch.device("cpu")) for t in grid(self.plan.timesteps, self.steps)}
 
     @torch.no_grad()
     def _embed(self, t: int, device: torch.device) -> Tensor:
@@ -138,10 +138,6 @@ class HalftoneCDH(CDH):
         guidance = self.guide(seen) if self.guided else torch.zeros_like(grey).expand(-1, self.guidance, -1, -1)
         return torch.cat([seen, guidance], dim=1)
 
-    def freeze(self) -> None:
-        super().freeze()
-        self.guide.frozen = self.guide.factors().detach().half().float()
-
     def state(self, wanted: Tensor, given: Tensor) -> Tensor:
         return 2 * wanted - 1
 
@@ -166,7 +162,6 @@ class MetaHalftoneGuide(nn.Module):
         self.choose = nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, count, 1))
         self.gate = nn.Conv2d(width, width, 5, padding=2, groups=width)
         self.out = nn.Conv2d(width, planes, 1)
-        self.frozen: Tensor | None = None
         with torch.no_grad():  # it starts from no guidance
             self.out.weight.zero_()
             self.out.bias.zero_()  # type: ignore[union-attr]
@@ -177,9 +172,8 @@ class MetaHalftoneGuide(nn.Module):
         return torch.cat([1 + factors[: len(factors) // 2], factors[len(factors) // 2 :]])
 
     def forward(self, seen: Tensor) -> Tensor:
-        factors = self.factors() if self.frozen is None else self.frozen  # 1x1 kernels
         chosen = self.choose(seen).softmax(dim=1)
-        scales, shifts = F.conv2d(chosen, factors).chunk(2, dim=1)
+        scales, shifts = F.conv2d(chosen, self.factors()).chunk(2, dim=1)  # factors are 1x1 kernels
         modulated = scales * self.encode(seen) + shifts
         return self.out(modulated * torch.sigmoid(self.gate(modulated)))
 
