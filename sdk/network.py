@@ -20,6 +20,7 @@ from sdk.errors import ModelError, OptionError
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.noise import DEFAULT_SEED, check_seed, noise_field
+from sdk.palette_room import keep_to_palette
 from sdk.screen_residue import remove_residue, screen_frequencies
 from sdk.tiling import Infer, infer_tiled, padded
 
@@ -28,6 +29,8 @@ TWO_LEVEL_SHARE = 0.9
 
 TWO_LEVEL_KINDS = {"dither", "ordered"}
 """A model that restores nothing else expects a clean 1-bit halftone."""
+PALETTE_KIND = "palette"
+"""A model that restores it is held to what each picture's palette allows (``sdk.palette_room``)."""
 
 
 RUN_BY = {
@@ -179,22 +182,38 @@ class HalftoneNetwork(Network):
                 f"{self.metadata.name!r} measures the screen of each picture on the CPU, so give it numpy arrays "
                 "(tensor.cpu().numpy(), cupy.asnumpy(array))."
             )
+        if self._keeps_to_palettes:
+            raise OptionError(
+                f"{self.metadata.name!r} looks at the palette of each picture on the CPU, so give it numpy arrays "
+                "(tensor.cpu().numpy(), cupy.asnumpy(array))."
+            )
         return self._pipeline.run(picture)
 
     def _restore_planes(self, pixels: np.ndarray, seed: int | None, screen: Sequence[Peak] = ()) -> np.ndarray:
         if self._pipeline is not None:
-            if not screen:
+            if not screen and not self._keeps_to_palettes:
                 return self._pipeline.run(pixels)
-            return from_unit(remove_residue(self._pipeline.run(pixels, unclipped=True), screen), pixels.dtype)
+            return self._finish(self._pipeline.run(pixels, unclipped=True), pixels, screen)
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)
             return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32), *noise)
 
         def run(planes: np.ndarray, channel: int) -> np.ndarray:
-            return from_unit(remove_residue(self._by_tiles(planes, infer, seed, channel), screen), pixels.dtype)
+            return self._finish(self._by_tiles(planes, infer, seed, channel), planes, screen)
 
         return self._by_channel(pixels, run)
+
+    @property
+    def _keeps_to_palettes(self) -> bool:
+        """Whether results are held to the palettes of pictures; not where a threshold made pictures of others."""
+        return PALETTE_KIND in self.metadata.kinds and self.threshold is None
+
+    def _finish(self, restored: np.ndarray, planes: np.ndarray, screen: Sequence[Peak]) -> np.ndarray:
+        """The network's float32 values, and the planes it was given -> the result."""
+        if self._keeps_to_palettes:
+            restored = keep_to_palette(restored, planes)
+        return from_unit(remove_residue(restored, screen), planes.dtype)
 
 
 def fitting_scale(period: float | None, periods: tuple[float, float]) -> float:
