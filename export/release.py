@@ -31,6 +31,7 @@ HEADLINE = (
     "kodak24/colour print/psnr",
     "kodak24/256 colours/psnr",
     "kodak24/16 colours/psnr",
+    "kodak24/tones/psnr",
     *(f"coco_val50@256/{bits} bits, {colour}/psnr" for colour in ("colour", "grey") for bits in (3, 1, 2, 4, 5)),
 )
 """The metrics that models.toml repeats; the file's metadata has all. The first that a model has is the one that README names."""
@@ -81,6 +82,7 @@ def metrics_of(name: str, evaluation: Path) -> dict[str, float]:
         for row in rows
         if row["restorer"] == name
         for metric in ("psnr", "ssim", "lpips")
+        if metric in row
     }
 
 

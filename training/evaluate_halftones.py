@@ -84,10 +84,17 @@ def teacher(path: Path, steps: int = 50) -> Halftone:
     return halftone
 
 
-def measured(halftone: Halftone, photos: list[np.ndarray]) -> dict:
-    flat = np.full((SIDE, SIDE), 96, np.uint8)
+def _run(halftoner: sdk.Halftoner, photo: np.ndarray, seed: int) -> np.ndarray:
+    return np.asarray(halftoner.run(photo, seed=seed))
+
+
+def measured(title: str, halftone: Halftone, photos: list[np.ndarray]) -> dict:
+    """A row; ``psnr`` is that of the tones."""
+    flat, error = np.full((SIDE, SIDE), 96, np.uint8), tone_error(halftone, photos)
     return {
-        "tone_error": round(tone_error(halftone, photos), 3),
+        **{"restorer": title, "dither": "tones", "set": "kodak24"},
+        "psnr": round(20 * float(np.log10(255 / error)), 3),
+        "tone_error": round(error, 3),
         "low_frequency_dB": {str(grey): round(low_frequency_power(halftone, grey), 2) for grey in GREYS},
         "differs_by_seed": round(float(np.mean(halftone(flat, 0) != halftone(flat, 1))), 4),
     }
@@ -113,7 +120,7 @@ def plot(halftones: dict[str, Halftone], target: Path, greys: tuple[float, ...] 
 
 
 def page(result: dict) -> str:
-    rows = result["rows"]
+    rows = {row["restorer"]: row for row in result["rows"]}
     reference = rows["blue-noise"]["low_frequency_dB"]
     lines = [
         "# Halftones made by networks\n",
@@ -122,13 +129,14 @@ def page(result: dict) -> str:
         f"Low frequencies: mean power of halftones of constant greys below {LOW:g} of the principal frequency, above that of\n"
         f"void-and-cluster; the greatest of greys {', '.join(f'{grey:g}' for grey in GREYS)}.\n"
         "Seeds: share of the pixels that another seed changes in a flat grey.\n",
-        "| | tone error | against Floyd-Steinberg | low frequencies, dB above void-and-cluster | changed by the seed |",
+        "| | tone error (PSNR, dB) | against Floyd-Steinberg | low frequencies, dB above void-and-cluster | changed by the seed |",
         "|---|---|---|---|---|",
     ]
     for title, row in rows.items():
         ratio = row["tone_error"] / rows["floyd-steinberg"]["tone_error"]
         above = max(row["low_frequency_dB"][grey] - reference[grey] for grey in reference)
-        lines.append(f"| {title} | {row['tone_error']:.2f} | {ratio:.2f} | {above:+.1f} | {100 * row['differs_by_seed']:.0f} % |")
+        tones = f"{row['tone_error']:.2f} ({row['psnr']:.2f}) | {ratio:.2f}"
+        lines.append(f"| {title} | {tones} | {above:+.1f} | {100 * row['differs_by_seed']:.0f} % |")
     lines.append("\n![Radially averaged power spectra of halftones of three greys](images/halftone_spectra.png)")
     return "\n".join(lines) + "\n"
 
@@ -144,16 +152,16 @@ def main() -> None:
     classical = {name: sdk.Halftoner(name) for name in ("floyd-steinberg", "blue-noise")}
     halftones: dict[str, Halftone] = {
         "floyd-steinberg": lambda photo, seed: np.asarray(classical["floyd-steinberg"].run(photo)),
-        "blue-noise": lambda photo, seed: np.asarray(classical["blue-noise"].run(photo, seed=seed)),
+        "blue-noise": partial(_run, classical["blue-noise"]),
     }
     for model in options.models:
         learned = sdk.Halftoner(model, device="cpu")
-        halftones[Path(model).stem] = partial(lambda halftoner, photo, seed: np.asarray(halftoner.run(photo, seed=seed)), learned)
+        halftones[learned.describe()["model"]] = partial(_run, learned)
     for path in options.teachers:
         recipe = load_model(path)[1]
         guided = "with" if recipe.model.get("guided") else "without"
         halftones[f"teacher, 50 DDIM steps, {guided} meta-halftones"] = teacher(path)
-    rows = {title: measured(halftone, photos) for title, halftone in halftones.items()}
+    rows = [measured(title, halftone, photos) for title, halftone in halftones.items()]
     teachers = f" --teachers {' '.join(map(str, options.teachers))}" if options.teachers else ""
     command = f"python -m training.evaluate_halftones {' '.join(options.models)}{teachers} --data DIR -o docs"
     plot(halftones, options.output / "images" / "halftone_spectra.png")
