@@ -86,6 +86,20 @@ def benchmark(models: Sequence[Model], cases: Sequence[tuple[Runner, int, int]],
         book.add({**row, **answer, **counted, "mb": model.work.megabytes(pixels, runner.precision)})
 
 
+def open_models(names: Sequence[str], variants: Path, book: Book) -> list[Model]:
+    """Those that can be measured; of the others ``book`` keeps the reason. A name that does not exist is an error all the same."""
+    models = []
+    for name in names:
+        model_bytes(name)
+        try:
+            models.append(Model(name, variants))
+        except ModelError as error:
+            book.leave_out(name, str(error))
+        else:
+            book.leave_out(name, None)
+    return models
+
+
 def _columns(runner: Runner) -> dict[str, Any]:
     columns = asdict(runner)
     del columns["package"]
@@ -104,8 +118,9 @@ def in_process(module: str, *arguments: str, timeout: float) -> dict[str, Any]:
             return answer
     except (IndexError, json.JSONDecodeError):
         pass
-    said = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["it said nothing"]
-    return {"skipped": f"it failed (exit status {done.returncode}): {said[-1].strip()[:300]}"}
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+    named = [line for line in said if re.match(r"[\w.]*(Error|Exception|Exit)\b", line)]  # advice may follow it
+    return {"skipped": f"it failed (exit status {done.returncode}): {(named or said)[-1][:300]}"}
 
 
 class Book:
@@ -114,7 +129,7 @@ class Book:
     def __init__(self, folder: Path, name: str):
         self.path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:80]}.json"
         stored = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
-        self.content = {"machine": name, "ceilings": {}, "rows": [], "skipped": [], **stored}
+        self.content = {"machine": name, "ceilings": {}, "rows": [], "skipped": [], "left_out": {}, **stored}
         self._measured: set[str] = set()
 
     def has(self, row: dict[str, Any]) -> bool:
@@ -136,6 +151,15 @@ class Book:
         self.content["skipped"].append({**row, "reason": reason})
         self._save()
         print(f"{_title(row)}: skipped: {reason}", flush=True)
+
+    def leave_out(self, model: str, reason: str | None) -> None:
+        """A model that no runner can measure; None: it can be, now."""
+        if reason is None:
+            self.content["left_out"].pop(model, None)
+            return
+        self.content["left_out"][model] = reason
+        self._save()
+        print(f"{model}: left out: {reason}", flush=True)
 
     def measure_ceilings(self, device: str, threads: int) -> None:
         """Once a run, before its first row; the best of all runs is kept, since a ceiling is what was ever reached."""
@@ -201,7 +225,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
     book = Book(options.output / "evaluations" / "benchmarks", machine())
-    models = [Model(name, options.variants) for name in options.models]
+    models = open_models(options.models, options.variants, book)
     benchmark(models, list(_cases(options)), options, book)
     print(f"\n{write_page(options.output)}")
 

@@ -35,7 +35,7 @@ HEAD = (
     "MB moved",
     "FLOP/byte",
     "GFLOP/s",
-    "of the matmul ceiling",
+    "of the matmul ceiling, network / end to end",
 )
 
 
@@ -82,8 +82,10 @@ def _machine(book: dict[str, Any]) -> list[str]:
                 firsts.setdefault((row["size"], row["batch"]), row)
         lines = [_line(row, firsts.get((row["size"], row["batch"])), book["ceilings"]) for row in rows]
         parts.append("\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *lines]) + "\n")
-    if book["skipped"]:
-        by_reason: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
+    for model, reason in book["left_out"].items():
+        by_reason.setdefault(reason, []).append(f"{Path(model).name} on any")
+    if book["skipped"] or by_reason:
         for row in book["skipped"]:
             title = f"{row['model']} on {row['runtime']}, {row['device']} {row['precision']}, {pictures(row)}"
             by_reason.setdefault(row["reason"], []).append(title)
@@ -108,7 +110,8 @@ def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str,
     cells += [f"{row['peak_mib']:.0f}{gpu}", f"{row['gflop']:,.0f}", f"{row['mb']:,.0f}", f"{intensity(row):.0f}"]
     reached = gflop_per_s(row)
     ceiling = ceiling_of(row, ceilings)
-    cells += [f"{reached:,.0f}" if reached else "", f"{reached / ceiling:.0%}" if reached and ceiling else ""]
+    shares = [row["gflop"] / part["p50_s"] / ceiling for part in (network, whole) if part] if ceiling and row["gflop"] else []
+    cells += [f"{reached:,.0f}" if reached else "", " / ".join(f"{share:.0%}" for share in shares)]
     return f"| {' | '.join(cells)} |"
 
 

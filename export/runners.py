@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -69,6 +70,8 @@ RUNNERS = (
     Runner("onnxruntime", "cuda", "fp16", "onnxruntime"),
     *(Runner(flavour, "cuda", precision, flavour) for flavour in ("tensorrt", "tensorrt-rtx") for precision in ("fp32", "fp16", "int8")),
 )
+COMPILERS = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
+"""That torch.compile looks for."""
 OWN_FILES = {"onnxruntime": ("fp16", "int8"), "openvino": ("int8",), "tensorrt": ("int8",), "tensorrt-rtx": ("int8",)}
 """Runtime -> precisions that need an ONNX file of their own, from ``export.precision``; the rest is made of the fp32 file."""
 
@@ -103,6 +106,8 @@ class TorchBackend:
 
         if runner.device == "cuda" and not torch.cuda.is_available():
             raise DeviceError(f"torch {torch.__version__} sees no CUDA GPU")
+        if runner.runtime == "torch.compile" and runner.device == "cpu" and not any(map(shutil.which, COMPILERS)):
+            raise MissingDependencyError(f"torch.compile on CPUs needs a C++ compiler ({', '.join(filter(None, COMPILERS))})")
         torch.set_num_threads(threads)
         data, where = model_bytes(model)
         self.metadata = read_props(data, where)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,12 +18,13 @@ from onnx import helper, numpy_helper
 
 import sdk
 from export import benchmark as module
-from export.benchmark import Book, Model, benchmark, chosen, in_process
+from export.benchmark import Book, Model, benchmark, chosen, in_process, open_models
 from export.benchmark_page import write_page
 from export.roofline import Work, ceilings, machine, work_of
 from export.runners import RUNNERS, Case, Runner, TorchBackend, case_from, measure, network_call, open_case, peak_mib, timed, to_text
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.errors import ModelError
+from sdk.backends.tensorrt import TensorRtBackend
+from sdk.errors import MissingDependencyError, ModelError
 
 ORT, OPENVINO = (Runner(name, "cpu", "fp32", name) for name in ("onnxruntime", "openvino"))
 EAGER = Runner("torch eager", "cpu", "fp32", "torch")
@@ -88,7 +90,7 @@ def test_a_row_has_both_latencies_and_the_memory_of_its_process() -> None:
     for part in ("end_to_end", "network"):
         assert 0 < row[part]["p50_s"] <= row[part]["p95_s"]
         assert row[part]["repeats"] == 2
-    assert 50 < row["peak_mib"] <= peak_mib()
+    assert 50 < row["peak_mib"] < 1.05 * peak_mib()  # the system counts it by pages of each thread, later
     assert 0 <= row["other_work"] <= 1
     assert row["gpu_mib"] is None
     assert row["ran"] == "onnxruntime on cpu in fp32"
@@ -101,6 +103,47 @@ def test_torch_computes_the_same_network() -> None:
     expected = OnnxRuntimeBackend(sdk.releases()["fast"].path.read_bytes(), "cpu", 1).run(dots)
     assert np.abs(torch_backend.run(dots) - expected).max() < 1e-4
     network_call(torch_backend, case(EAGER))()
+
+
+def test_engines_are_timed_on_gpu_memory() -> None:
+    """One copy in when the call is made; each call queues one batch and waits."""
+
+    class FakeDriver:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def allocate(self, nbytes: int) -> SimpleNamespace:
+            self.calls.append(f"allocate {nbytes}")
+            return SimpleNamespace(address=nbytes)
+
+        def copy_in(self, target: Any, source: np.ndarray) -> None:
+            self.calls.append(f"copy {source.dtype} {source.shape}")
+
+        def synchronize(self) -> None:
+            self.calls.append("wait")
+
+    class FakeEngine(TensorRtBackend):
+        planes, dtypes = 1, (np.dtype(np.float32), np.dtype(np.float32))  # type: ignore[assignment]
+
+        def __init__(self) -> None:
+            self.driver: Any = FakeDriver()
+
+        def shape_for(self, tiles: int, height: int, width: int) -> tuple[int, int, int, int]:
+            return max(tiles, 2), 1, height, width  # a smallest batch of two
+
+        def enqueue(self, shape: tuple[int, ...], source: int, target: int) -> None:
+            self.driver.calls.append(f"run {shape} {source} {target}")
+
+    engine = FakeEngine()
+    run = network_call(engine, case(Runner("tensorrt", "cuda", "fp16", "tensorrt")))
+    assert engine.driver.calls == ["allocate 32768"] * 2 + ["copy float32 (2, 1, 64, 64)", "wait"]
+    run()
+    run()
+    assert engine.driver.calls[4:] == ["run (2, 1, 64, 64) 32768 32768", "wait"] * 2
 
 
 def test_bit_depth_models_are_given_few_bits() -> None:
@@ -119,6 +162,18 @@ def test_cases_survive_the_way_to_their_process() -> None:
 
 def test_a_process_that_fails_is_a_reason() -> None:
     assert in_process("export.runners", "no json", timeout=60)["skipped"].startswith("it failed (exit status 1): json.decoder")
+
+
+def test_the_error_is_told_from_the_advice_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Traceback\ntorch._inductor.exc.InductorError: no CUDA toolkit\n\nSet TORCHDYNAMO_VERBOSE=1 for more\n"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", said))
+    assert in_process("x", timeout=5) == {"skipped": "it failed (exit status 1): torch._inductor.exc.InductorError: no CUDA toolkit"}
+
+
+def test_torch_compile_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.runners.COMPILERS", ("no-such-compiler",))
+    with pytest.raises(MissingDependencyError, match="needs a C\\+\\+ compiler"):
+        open_case(case(Runner("torch.compile", "cpu", "fp32", "torch")))
 
 
 def test_a_process_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +263,17 @@ def test_what_cannot_run_is_tried_once_and_named(answers: list[Case], fast: Mode
     assert "None measured yet. On a machine with one:" in text
 
 
+def test_a_model_of_two_inputs_is_left_out_and_named(tmp_path: Path) -> None:
+    two = convolutions()
+    two.graph.input.append(helper.make_tensor_value_info("reference", 1, ["n", 1, "h", "w"]))
+    helper.set_model_props(two, sdk.InverseHalftoner("fast", device="cpu").metadata.to_props())
+    onnx.save(two, tmp_path / "two.onnx")
+    book = Book(tmp_path / "evaluations" / "benchmarks", "m")
+    assert open_models([str(tmp_path / "two.onnx")], tmp_path, book) == []
+    assert "two.onnx on any: it takes x, reference; models of one input" in write_page(tmp_path)
+    assert [model.asked for model in open_models(["fast"], tmp_path, book)] == ["fast"]
+
+
 def test_page_and_chart(answers: list[Case], fast: Model, tmp_path: Path) -> None:
     book = Book(tmp_path / "evaluations" / "benchmarks", "m")
     benchmark([fast], [(ORT, 1000, 1), (EAGER, 1000, 1)], options(), book)
@@ -217,7 +283,7 @@ def test_page_and_chart(answers: list[Case], fast: Model, tmp_path: Path) -> Non
     gflop = sdk.InverseHalftoner("fast", device="cpu").metadata.kflop_per_pixel
     assert cells[1:7] == ["torch eager, cpu fp32*", "1000x1000", "500.0", "600.0", "2.00", "1.00"]  # *: other programs took 20 %
     assert cells[10] == f"{gflop:.0f}"
-    assert cells[13:] == [f"{2 * gflop:.0f}", f"{2 * gflop / 100:.0%}"]
+    assert cells[13:] == [f"{2 * gflop:.0f}", f"{2 * gflop / 100:.0%} / {2 * gflop / 100:.0%}"]
     chart = cv2.imread(str(tmp_path / "images" / "benchmarks.png"))
     assert chart is not None
     assert chart.std() > 10
