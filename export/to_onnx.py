@@ -20,7 +20,6 @@ from onnx import numpy_helper
 from torch import nn
 from torch.export import Dim
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils.flop_counter import FlopCounterMode
 
 from export.verify import Inputs, measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
@@ -28,6 +27,7 @@ from sdk.errors import OptionError
 from sdk.metadata import ModelMetadata
 from training.checkpoints import load_model
 from training.config import RECIPES, Recipe, load_recipe
+from training.cost import kflop_per_pixel
 from training.errors import said_plainly
 from training.models.cdh import CDH
 
@@ -63,7 +63,7 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         num_inference_steps=model.steps if isinstance(model, CDH) else 1,
         size_multiple=inputs.multiple,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        kflop_per_pixel=round(kflop_per_pixel(model), 1),
+        kflop_per_pixel=round(kflop_per_pixel(model, inputs.count), 1),
         training={**progress, "architecture": recipe.architecture, **recipe.model},
         **card(recipe),
     )
@@ -152,13 +152,6 @@ def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None
     graph.ir_version = IR_VERSION
     onnx.checker.check_model(graph)
     onnx.save(graph, target)
-
-
-def kflop_per_pixel(model: nn.Module, side: int = 256) -> float:
-    """Thousand floating-point operations a pixel of input; a multiply-add counts as two."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, Inputs.of(model).count, side, side))
-    return counter.get_total_flops() / side**2 / 1e3
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from sdk.catalog import tomllib
 from sdk.errors import OptionError, nearest
@@ -28,6 +27,7 @@ from sdk.tiling import infer_tiled
 from sdk.whole_files import write_whole
 from training.checkpoints import WEIGHTS, load_model, load_weights
 from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
+from training.cost import kflop_per_pixel
 from training.errors import TrainingError, said_plainly
 from training.evaluate import DITHERS, Restore, measure, test_sets
 from training.metrics import Lpips
@@ -138,12 +138,11 @@ def restorer(model: nn.Module, accelerator: Accelerator) -> Restore:
 
 def facts(recipe: Recipe) -> dict[str, float]:
     """Parameters, and thousand operations a pixel (a multiply-add counts as two); nothing is computed for it."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"):
         model = build(recipe.architecture, **recipe.model)
-        model(torch.zeros(1, 1, 64, 64))
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "kflop_per_pixel": round(counter.get_total_flops() / 64**2 / 1e3, 1),
+        "kflop_per_pixel": round(kflop_per_pixel(model), 1),
     }
 
 

@@ -58,7 +58,8 @@ def train(
     model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if start_from:
         fresh = warm_start(model, start_from)
-        print(f"started from {start_from}" + (f"; {len(fresh)} of its tensors are new: {', '.join(fresh[:4])} ..." if fresh else ""))
+        named = ", ".join(fresh[:4]) + (" ..." if len(fresh) > 4 else "")
+        print(f"started from {start_from}" + (f"; {len(fresh)} of its tensors are new: {named}" if fresh else ""))
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
     loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / "vgg16_features_fp16.npz").to(device)

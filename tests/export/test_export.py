@@ -12,12 +12,13 @@ import torch
 
 import sdk
 from export.release import release
-from export.to_onnx import export, kflop_per_pixel
+from export.to_onnx import export
 from export.verify import TOLERANCE, ParityError, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import tomllib
 from training.checkpoints import save_weights, warm_start
 from training.config import RECIPES, Recipe, from_table, load_recipe
+from training.cost import kflop_per_pixel
 from training.models import build
 
 TINY = {"channels": [8, 16], "blocks": [1, 1]}

@@ -16,7 +16,7 @@ from sdk.errors import OptionError
 from training import compare
 from training.checkpoints import WEIGHTS, load_weights
 from training.errors import TrainingError
-from training.losses import TERMS, frequency
+from training.losses import TERMS
 from training.models import build
 from training.train import train
 
@@ -107,11 +107,3 @@ def test_whole_pictures_are_restored_at_any_size(white: np.ndarray) -> None:
     assert np.abs(restored / 255 - exact).max() < 0.02  # of bf16
     odd = restore(white[:63, :78])
     assert (odd.shape, odd.dtype) == ((63, 78), np.uint8)
-
-
-def test_frequency_counts_every_wave_alike() -> None:
-    """A wave of amplitude 1 puts half of the number of pixels into its place in the half spectrum, whatever its frequency."""
-    x = torch.arange(16) * 2 * torch.pi / 16
-    for waves in (1, 5):
-        picture = torch.cos(waves * x).expand(1, 1, 16, 16)
-        assert frequency(picture, torch.zeros_like(picture)).item() == pytest.approx(0.5 * 256 / (16 * 9), rel=1e-4)

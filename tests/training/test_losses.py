@@ -11,7 +11,7 @@ from torch import nn
 
 from sdk.errors import OptionError
 from training.errors import TrainingError
-from training.losses import Loss, rmse
+from training.losses import Loss, frequency, rmse
 from training.models import build
 from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures
 
@@ -27,6 +27,14 @@ def test_rmse_has_a_gradient_where_nothing_is_wrong() -> None:
     rmse(restored, torch.zeros(1, 1, 4, 4)).backward()
     assert restored.grad is not None
     assert torch.isfinite(restored.grad).all()
+
+
+def test_frequency_counts_every_wave_alike() -> None:
+    """A wave of amplitude 1 puts half of the number of pixels into its place in the half spectrum, whatever its frequency."""
+    x = torch.arange(16) * 2 * torch.pi / 16
+    for waves in (1, 5):
+        picture = torch.cos(waves * x).expand(1, 1, 16, 16)
+        assert frequency(picture, torch.zeros_like(picture)).item() == pytest.approx(0.5 * 256 / (16 * 9), rel=1e-4)
 
 
 def test_terms_are_weighed_and_added() -> None:
