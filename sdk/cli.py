@@ -154,7 +154,11 @@ def _add_runtime(parser: argparse._ActionsContainer) -> None:
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS, help="default: onnxruntime; TensorRT for .engine files")
-    parser.add_argument("--precision", metavar="P", help="fp32, bf16 (openvino, tensorrt) or fp16 (tensorrt); default: the backend's")
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        help="fp32, bf16 (openvino, tensorrt), fp16 (tensorrt) or int8 (openvino, Q/DQ files); default: the backend's",
+    )
     parser.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
     parser.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one a core)")

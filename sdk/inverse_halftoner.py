@@ -34,8 +34,9 @@ class InverseHalftoner:
     threshold: None, or a level in (0, 1) at which the input is cut to two levels first; it mends halftones that were
         JPEG-coded or lightly smoothed.
     threads: CPU threads; the default is one a core.
-    backend, precision: "onnxruntime" (fp32), "openvino" (CPU; fp32 or bf16) or "tensorrt" (GPU; fp16, bf16 or fp32); "auto" is
-        TensorRT for .engine files, and with device="cuda" where it is installed, else onnxruntime.
+    backend, precision: "onnxruntime" (fp32), "openvino" (CPU; fp32 or bf16; int8 for Q/DQ files) or "tensorrt" (GPU; fp16, bf16 or fp32);
+        "auto" is TensorRT for .engine files, and with device="cuda" where it is installed, else onnxruntime. TensorRT builds an engine
+        at the first use of a model, for minutes, and keeps it: ``sdk.engine_cache.watch_builds`` shows how far it is.
     scale: size of the result, as a factor of the input's; coarse screens hold no detail to fill their scan's size.
     on_choice: called with the ``Choice`` of each picture by "auto".
 

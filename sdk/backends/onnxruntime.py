@@ -93,6 +93,7 @@ class BoundSession:
         with self._turn:
             binding, source = self._for_shape(batch)
             source.update_inplace(batch)
+            binding.synchronize_inputs()
             self._session.run_with_iobinding(binding)
             result = binding.copy_outputs_to_cpu()[0]
             return result.copy() if self._device == "cpu" else result  # on the CPU that is the bound memory itself

@@ -34,7 +34,8 @@ class TensorRtBackend:
         header.check_gpu(self.driver.compute_capability, where)
         self.name = header.flavour
         self.device = f"cuda ({self.driver.device_name})"
-        self.precision = header.precision
+        quantised = header.metadata.get("precision") == '"int8"'
+        self.precision = f"int8, the rest in {header.precision}" if quantised else header.precision
         self.metadata = header.metadata
         with self.driver:
             self._log, self._engine = load_plan(trt, engine, where)

@@ -160,6 +160,11 @@ def test_values_and_what_it_says_of_itself(fake_trt: SimpleNamespace) -> None:
     assert driver.allocations == 4  # grown once for each end, then kept
 
 
+def test_int8_is_reported_with_what_the_rest_runs_in(fake_trt: SimpleNamespace) -> None:
+    metadata = {"name": '"m_int8"', "precision": '"int8"'}
+    assert TensorRtBackend(engine_with(metadata=metadata), FakeDriver()).precision == "int8, the rest in fp16"
+
+
 def test_large_batches_are_cut_and_small_tiles_padded(fake_trt: SimpleNamespace) -> None:
     backend = TensorRtBackend(engine_with(), FakeDriver())
     x = np.random.default_rng(0).random((5, 1, 8, 40), np.float32)
