@@ -74,13 +74,13 @@ def benchmark(models: Sequence[Model], cases: Sequence[tuple[Runner, int, int]],
         row["onnx_sha256"] = hashlib.sha256(model_bytes(case.model)[0]).hexdigest()
         if not options.again and book.has(row):
             continue
-        book.measure_ceilings(runner.device, options.threads)
         answer = in_process("export.runners", to_text(case), timeout=options.timeout)
         if reason := answer.get("skipped"):
             if answer.get("whatever_the_model"):
                 missing[runner] = reason
             book.skip(row, reason)
             continue
+        book.measure_ceilings(runner.device, options.threads)
         pixels = batch * size**2
         counted = {"evaluations": model.metadata.num_inference_steps, "gflop": model.metadata.kflop_per_pixel * pixels / 1e6}
         book.add({**row, **answer, **counted, "mb": model.work.megabytes(pixels, runner.precision)})
@@ -162,7 +162,7 @@ class Book:
         print(f"{model}: left out: {reason}", flush=True)
 
     def measure_ceilings(self, device: str, threads: int) -> None:
-        """Once a run, before its first row; the best of all runs is kept, since a ceiling is what was ever reached."""
+        """Once a run, with the first row of a device; the best of all runs is kept, since a ceiling is what was ever reached."""
         key = f"{device}, {threads} threads" if device == "cpu" else device
         if key in self._measured:
             return
