@@ -110,6 +110,14 @@ def test_ordered_dither_goes_as_before(rgb: np.ndarray) -> None:
     assert changed(keep_to_palette(truth, bayer), rgb) < 0.2 * changed(to_unit(bayer), rgb)
 
 
+def test_halftones_of_two_levels_are_left_to_the_network(rgb: np.ndarray) -> None:
+    dots = from_unit(to_unit(sdk.Halftoner("floyd-steinberg").run(rgb)), np.uint8)
+    restored = smoothed(dots)
+    assert keep_to_palette(restored, dots) is restored
+    grey = np.ascontiguousarray(restored[..., 0])
+    assert keep_to_palette(grey, dots[..., 0] > 0) is grey
+
+
 def test_strips_show_no_seams(rgb: np.ndarray) -> None:
     few = np.tile(sdk.Halftoner("palette", colors=64).run(rgb), (3, 1, 1))[: STRIP + 90]
     restored = smoothed(few)
