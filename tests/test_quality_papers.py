@@ -91,7 +91,7 @@ def test_gif_is_better_than_the_input_and_every_filter(kind: str) -> None:
     assert ours["ssim"] > max(row["ssim"] for row in found.values())
 
 
-@pytest.mark.xfail(strict=True, reason=MISSED)
+@pytest.mark.xfail(strict=True, reason="the table is of the network alone, before sdk.palette_room; passes once measured anew")
 @pytest.mark.parametrize("set_name", evaluate_colour.EVERY_SET)
 def test_target_gif_makes_no_picture_of_256_colours_worse(set_name: str) -> None:
     assert rows("colour/gif")["gif", "256 colours", set_name]["worst_gain"] >= 0
@@ -123,6 +123,17 @@ def test_gif_measured_anew(data: Path) -> None:
     photos = [read_rgb(path) for path in photo_paths(data / "test" / "kodak24")[:3]]
     gains = [psnr(restorer.run(reduced), photo) - psnr(reduced, photo) for reduced, photo in zip(map(palette.run, photos), photos)]
     assert np.mean(gains) > 0.5
+    assert min(gains) > 0
+
+
+@pytest.mark.slow
+def test_gif_makes_no_picture_of_256_colours_worse(data: Path) -> None:
+    """Of those at 256x256 px, whose 256 colours are often nearly exact, the first eight. All were measured so (README)."""
+    restorer, palette = sdk.InverseHalftoner("gif", device="cpu"), sdk.Halftoner("palette", colors=256)
+    photos = [centre_256(read_rgb(path)) for path in photo_paths(data / "test" / "coco_val50")[:8]]
+    for photo in photos:
+        reduced = palette.run(photo)
+        assert psnr(restorer.run(reduced), photo) >= psnr(reduced, photo)
 
 
 # companding
