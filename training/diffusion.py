@@ -90,10 +90,12 @@ def ddim(denoise: Denoise, noise: Tensor, plan: Schedule, steps: int, kind: str 
     return trajectory(denoise, noise, plan, steps, kind)[-1]
 
 
-def trajectory(denoise: Denoise, noise: Tensor, plan: Schedule, steps: int, kind: str = "v") -> list[Tensor]:
-    """The states that ``ddim`` passes: the noise, those at the following times of ``grid``, and x_0."""
+def trajectory(denoise: Denoise, noise: Tensor, plan: Schedule, steps: int, kind: str = "v", last: int | None = None) -> list[Tensor]:
+    """The states that ``ddim`` passes: the noise, those at the following times of ``grid``, and x_0; or up to that of time ``last``."""
     states, times = [noise], grid(plan.timesteps, steps)
     for i, t in enumerate(times):
+        if t == last:
+            return states
         x0, eps = split(kind, denoise(states[-1], t), states[-1], plan.signal[t], plan.noise[t])
         states.append(x0 if i + 1 == steps else plan.signal[times[i + 1]] * x0 + plan.noise[times[i + 1]] * eps)
     return states

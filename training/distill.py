@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdk.errors import OptionError, nearest
-from training.checkpoints import WEIGHTS, load_model, save_weights
+from training.checkpoints import WEIGHTS, load_model, save_weights, warm_start
 from training.config import Recipe, load_recipe
 from training.data import Pairs
 from training.diffusion import grid, split, trajectory
@@ -63,11 +63,13 @@ def sample_trajectories(teacher: CDH, recipe: Recipe, data: Path, accelerator: A
 
 
 class Distillation(nn.Module):
-    """The student's loss: weighted terms of what it says of a point of a trajectory.
+    """The student's loss: weighted terms.
 
-    ``trajectory``: mean squared error to the trajectory's end, in the units of the state. Of the picture that it stands for: ``truth``,
-    mean absolute error to the photograph, and ``lpips`` to it; ``tone`` of halftones: mean squared error of their tones after the
-    threshold, which passes gradients as if it were not there.
+    Of what it says of a point of a trajectory: ``trajectory``, mean squared error to the trajectory's end, in the units of the state; and
+    of the picture that this stands for: ``truth``, mean absolute error to the photograph, and ``lpips`` to it.
+    Of the halftone that it makes itself of the trajectory's noise: ``tone``, mean squared error of the tones after the threshold, as the
+    eye smooths them. The last step learns from it; the threshold passes gradients as if it were not there, but none where a
+    pixel is far from it.
     """
 
     def __init__(self, weights: dict[str, float], vgg: Path):
@@ -79,7 +81,7 @@ class Distillation(nn.Module):
         self.lpips = VggLpips(vgg) if "lpips" in weights else None
         self.register_buffer("eye", gaussian(TONE_SIGMA, int(3 * TONE_SIGMA)), persistent=False)
 
-    def forward(self, student: CDH, given: Tensor, wanted: Tensor, state: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    def forward(self, student: CDH, given: Tensor, wanted: Tensor, noise: Tensor, state: Tensor, end: Tensor, t: Tensor) -> Tensor:
         a, s = student.plan.at(t)
         x0, _ = split("v", student.velocity(state, student.condition_planes(given), t), state, a, s)
         picture, weights = student.picture(x0, given).float(), self.weights
@@ -89,13 +91,36 @@ class Distillation(nn.Module):
         if self.lpips is not None:
             total = total + weights["lpips"] * self.lpips(picture, wanted)
         if "tone" in weights:
-            cut = picture + ((picture > 0.5).float() - picture).detach()
+            soft = student.picture(self._own_end(student, given, noise), given).float().clamp(0, 1)
+            cut = soft + ((soft > 0.5).float() - soft).detach()
             total = total + weights["tone"] * F.mse_loss(F.conv2d(cut, self.eye), F.conv2d(given, self.eye))  # type: ignore[arg-type]
         return total
 
+    @staticmethod
+    def _own_end(student: CDH, given: Tensor, noise: Tensor) -> Tensor:
+        """x_0 by the student's own steps; gradients flow through the last."""
+        last = grid(student.plan.timesteps, student.steps)[-1]
+        with torch.no_grad():
+            seen = student.condition_planes(given)
+            x = trajectory(lambda x, t: student.velocity(x, seen, t), noise, student.plan, student.steps, last=last)[-1]
+        a, s = student.plan.signal[last], student.plan.noise[last]
+        return split("v", student.velocity(x, student.condition_planes(given), last), x, a, s)[0]
 
-def distill(teacher: CDH, recipe: Recipe, data: Path, run: Path, minutes: float | None, steps: int | None, vgg: Path | None = None) -> Path:
-    """Train the student; returns the path of its averaged weights. ``minutes`` or ``steps`` count without the teacher's sampling."""
+
+def distill(
+    teacher: CDH,
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    minutes: float | None,
+    steps: int | None,
+    vgg: Path | None = None,
+    start_from: Path | None = None,
+) -> Path:
+    """Train the student; returns the path of its averaged weights. ``minutes`` or ``steps`` count without the teacher's sampling.
+
+    ``start_from``: weights of an earlier student, in place of the teacher's.
+    """
     accelerator = Accelerator(mixed_precision="bf16")
     device, config = accelerator.device, recipe.distillation
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
@@ -106,6 +131,8 @@ def distill(teacher: CDH, recipe: Recipe, data: Path, run: Path, minutes: float 
     kept = load_file(cache)
 
     student = copy.deepcopy(teacher).train()
+    if start_from:
+        warm_start(student, start_from)
     ema = copy.deepcopy(student).requires_grad_(False).eval()
     optimisers = make_optimisers(student, recipe.optimiser)
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):
@@ -126,9 +153,9 @@ def distill(teacher: CDH, recipe: Recipe, data: Path, run: Path, minutes: float 
         rows = torch.from_numpy(rng.integers(len(kept["ends"]), size=config.batch))
         points = torch.from_numpy(rng.permutation(config.batch) % config.grid)  # every time as often
         given, wanted, end = (kept[name][rows].float().to(device) for name in ("given", "wanted", "ends"))
-        state = kept["states"][rows, points, None].float().to(device)
+        noise, state = (kept["states"][rows, plane, None].float().to(device) for plane in (0, points))
         with accelerator.autocast():
-            loss = loss_of(student, given, wanted, state, end, times[points.to(device)])
+            loss = loss_of(student, given, wanted, noise, state, end, times[points.to(device)])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.optimiser.clip_norm)
         for optimiser in optimisers:
@@ -157,6 +184,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="folder of the student (default: runs/<recipe>/few-steps)")
     parser.add_argument("--minutes", type=float, help="minutes of training, without the teacher's sampling")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
+    parser.add_argument("--start-from", type=Path, help="weights of an earlier student (default: the teacher's)")
     parser.add_argument("--vgg", type=Path, help="VGG16 weights with LPIPS heads (default: DIR/vgg16_features_fp16.npz)")
     options = parser.parse_args()
     teacher, stored, _ = load_model(options.teacher or Path("runs") / options.recipe / WEIGHTS)
@@ -164,7 +192,8 @@ def main() -> None:
         raise OptionError(f"{stored.name!r} is no diffusion model ({stored.architecture}); only those are distilled.")
     recipe = current(stored, options.recipe)
     run = options.run or Path("runs") / recipe.name / "few-steps"
-    print(f"few-step weights: {distill(teacher, recipe, options.data, run, options.minutes, options.steps, options.vgg)}")
+    weights = distill(teacher, recipe, options.data, run, options.minutes, options.steps, options.vgg, options.start_from)
+    print(f"few-step weights: {weights}")
 
 
 def current(stored: Recipe, name: str) -> Recipe:

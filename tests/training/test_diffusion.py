@@ -107,6 +107,7 @@ def test_a_trajectory_passes_the_times_of_its_grid() -> None:
 
     states = trajectory(knows, random(4, 1, 1, 4, 4), plan, 5)
     assert torch.allclose(states[-1], end, atol=1e-5)
+    assert torch.equal(trajectory(knows, states[0], plan, 5, last=grid(100, 5)[3])[-1], states[3])
     first = grid(100, 5)[0]
     eps = (states[0] - plan.signal[first] * end) / plan.noise[first]
     for t, state in zip(grid(100, 5), states):

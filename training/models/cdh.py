@@ -158,10 +158,11 @@ class MetaHalftoneGuide(nn.Module):
         self.count = count
         self.register_buffer("features", torch.zeros(count, features))
         self.affine = nn.Linear(features, 2 * width)
-        self.encode = nn.Conv2d(2, width, 3, padding=1)
-        self.choose = nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, count, 1))
-        self.gate = nn.Conv2d(width, width, 5, padding=2, groups=width)
-        self.out = nn.Conv2d(width, planes, 1)
+        self.unshuffle, self.shuffle = nn.PixelUnshuffle(2), nn.PixelShuffle(2)
+        self.encode = nn.Conv2d(8, width, 3, padding=1)
+        self.choose = nn.Sequential(nn.Conv2d(8, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, count, 1))
+        self.gate = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, 4 * planes, 1)
         with torch.no_grad():  # it starts from no guidance
             self.out.weight.zero_()
             self.out.bias.zero_()  # type: ignore[union-attr]
@@ -172,10 +173,11 @@ class MetaHalftoneGuide(nn.Module):
         return torch.cat([1 + factors[: len(factors) // 2], factors[len(factors) // 2 :]])
 
     def forward(self, seen: Tensor) -> Tensor:
+        seen = self.unshuffle(seen)  # at half resolution, as the denoiser works
         chosen = self.choose(seen).softmax(dim=1)
         scales, shifts = F.conv2d(chosen, self.factors()).chunk(2, dim=1)  # factors are 1x1 kernels
         modulated = scales * self.encode(seen) + shifts
-        return self.out(modulated * torch.sigmoid(self.gate(modulated)))
+        return self.shuffle(self.out(modulated * torch.sigmoid(self.gate(modulated))))
 
 
 def gaussian(sigma: float, reach: int) -> Tensor:
