@@ -77,7 +77,8 @@ class ModulatedBlock(nn.Module):
             self.conv2.weight.mul_(0.1)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        return x + self.conv2(torch.relu(self.conv1(x) * scale + shift))
+        y = self.conv1(x)
+        return x + self.conv2(torch.relu(y * scale.to(y.dtype) + shift.to(y.dtype)))  # float32 factors would make all of it float32
 
 
 def _stack(channels: int, count: int) -> nn.ModuleList:
