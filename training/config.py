@@ -83,10 +83,11 @@ class DistillationConfig:
     weights: dict[str, float] = field(default_factory=lambda: {"trajectory": 1.0})
     """``trajectory``: to where the teacher's trajectory ends; ``truth``, ``lpips``: to the photograph; ``tone``: of a halftone."""
     teacher_steps: int = 24
-    """DDIM steps of the teacher's trajectories; a multiple of ``grid``."""
-    grid: int = 4
-    """The student learns at the times of that many steps; 4 also holds those of 2 and 1."""
-    trajectories: int = 2048
+    """DDIM steps of the teacher."""
+    samplers: tuple[int, ...] = (1, 2, 4, 4)
+    """The student's numbers of steps; repeat one to make it likelier."""
+    crops: int = 2048
+    """How many the teacher samples."""
     batch: int = 8
     rate: float = 0.3
     """Learning rates at their peak, as a share of the recipe's."""

@@ -1,10 +1,10 @@
 """Teach a diffusion model to sample in few steps: ``python -m training.distill cdh --data DIR --minutes 20``.
 
-First the teacher, runs/<recipe>/weights.safetensors, samples many crops in many DDIM steps; its trajectories are kept in
-runs/<recipe>/few-steps/. DDIM is deterministic, so every point of a trajectory belongs to one end. The student, which starts as the
-teacher, learns to name that end from the points at a few times: noise first, as SinSR (Wang et al., CVPR 2024) does for one step.
-So one network samples in 4 steps, 2 or 1, and each further step mends the one before.
-The recipe's ``[distillation]`` says how much the photograph itself counts beside the teacher.
+First the teacher, runs/<recipe>/weights.safetensors, samples many crops in many DDIM steps; what it came to is kept in
+runs/<recipe>/few-steps/. DDIM is deterministic, so each noise belongs to one end. The student, which starts as the teacher, learns to
+name that end from the noise, with the photograph as a second teacher: SinSR (Wang et al., CVPR 2024), here for a sampler of 4, 2 or 1
+steps at random. A step learns from the states that the student's own steps before led to (as DMD2 does; Yin et al., NeurIPS 2024), so
+one network serves them all and each further step mends the one before. ``[distillation]`` says how much the photograph counts.
 """
 
 from __future__ import annotations
@@ -28,48 +28,42 @@ from sdk.errors import OptionError, nearest
 from training.checkpoints import WEIGHTS, load_model, save_weights, warm_start
 from training.config import Recipe, load_recipe
 from training.data import Pairs
-from training.diffusion import grid, split, trajectory
+from training.diffusion import ddim, grid, split, trajectory
 from training.errors import said_plainly
 from training.metrics import TONE_SIGMA, psnr, tone_psnr
 from training.models.cdh import CDH, gaussian
 from training.perceptual import VggLpips
 from training.train import make_optimisers, set_learning_rate, update_average, validate, validation_set
 
-TRAJECTORIES = "trajectories.safetensors"
+ENDS = "ends.safetensors"
 TERMS = ("trajectory", "truth", "lpips", "tone")
 
 
 @torch.no_grad()
-def sample_trajectories(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerator) -> dict[str, Tensor]:
-    """(N, ., H, W) fp16: ``given`` and ``wanted`` crops; the teacher's ``states``, a plane for each of the student's times; ``ends``."""
+def sample_ends(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerator) -> dict[str, Tensor]:
+    """``given`` and ``wanted`` crops, the ``noise`` that the teacher started from, and the ``ends`` it came to; all (N, 1, H, W) fp16."""
     config, drawn = recipe.distillation, recipe.data
-    times = grid(teacher.plan.timesteps, config.grid)
-    passed = grid(teacher.plan.timesteps, config.teacher_steps)
-    if not set(times) <= set(passed):
-        raise OptionError(f"teacher_steps = {config.teacher_steps} do not pass the times of {config.grid} steps; take a multiple.")
-    count = math.ceil(config.trajectories / config.batch)
+    count = math.ceil(config.crops / config.batch)
     crops = Pairs(data / "train", drawn.families, drawn.crop, config.batch, count, drawn.seed + 1, 1, drawn.margin, drawn.halftoning)
-    found: dict[str, list[Tensor]] = {"given": [], "wanted": [], "states": [], "ends": []}
-    for i in tqdm(range(count), desc="trajectories"):
+    found: dict[str, list[Tensor]] = {"given": [], "wanted": [], "noise": [], "ends": []}
+    for i in tqdm(range(count), desc="the teacher samples"):
         given, wanted = (picture.to(accelerator.device) for picture in crops[i])
         noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(i)).to(accelerator.device)
         conditions = teacher.condition_planes(given)
         with accelerator.autocast():
-            states = trajectory(lambda x, t, c=conditions: teacher.velocity(x, c, t), noise, teacher.plan, config.teacher_steps)
-        points = torch.cat([states[passed.index(t)] for t in times], dim=1)
-        for name, value in (("given", given), ("wanted", wanted), ("states", points), ("ends", states[-1])):
+            ends = ddim(lambda x, t, c=conditions: teacher.velocity(x, c, t), noise, teacher.plan, config.teacher_steps)
+        for name, value in (("given", given), ("wanted", wanted), ("noise", noise), ("ends", ends)):
             found[name].append(value.half().cpu())
     return {name: torch.cat(values) for name, values in found.items()}
 
 
 class Distillation(nn.Module):
-    """The student's loss: weighted terms.
+    """The student's loss, after one of its own steps: weighted terms.
 
-    Of what it says of a point of a trajectory: ``trajectory``, mean squared error to the trajectory's end, in the units of the state; and
-    of the picture that this stands for: ``truth``, mean absolute error to the photograph, and ``lpips`` to it.
-    Of the halftone that it makes itself of the trajectory's noise: ``tone``, mean squared error of the tones after the threshold, as the
-    eye smooths them. The last step learns from it; the threshold passes gradients as if it were not there, but none where a
-    pixel is far from it.
+    ``trajectory``: mean squared error to the end that the teacher came to from the same noise, in the units of the state.
+    Of the picture that the student's x_0 stands for: ``truth``, mean absolute error to the photograph; ``lpips`` to it; ``tone`` of
+    halftones, mean squared error of the tones after the threshold, as the eye smooths them (the threshold passes gradients as if
+    it were not there, but none where a pixel is far from it).
     """
 
     def __init__(self, weights: dict[str, float], vgg: Path):
@@ -81,9 +75,15 @@ class Distillation(nn.Module):
         self.lpips = VggLpips(vgg) if "lpips" in weights else None
         self.register_buffer("eye", gaussian(TONE_SIGMA, int(3 * TONE_SIGMA)), persistent=False)
 
-    def forward(self, student: CDH, given: Tensor, wanted: Tensor, noise: Tensor, state: Tensor, end: Tensor, t: Tensor) -> Tensor:
-        a, s = student.plan.at(t)
-        x0, _ = split("v", student.velocity(state, student.condition_planes(given), t), state, a, s)
+    def forward(self, student: CDH, given: Tensor, wanted: Tensor, noise: Tensor, end: Tensor, steps: int, step: int) -> Tensor:
+        """Of step number ``step`` of a sampler of ``steps``; gradients flow through this one alone."""
+        t = grid(student.plan.timesteps, steps)[step]
+        with torch.no_grad():
+            seen = student.condition_planes(given)
+            x = trajectory(lambda x, t: student.velocity(x, seen, t), noise, student.plan, steps, last=t)[-1]
+        times = torch.full((len(x),), t, device=x.device)
+        velocity = student.velocity(x, student.condition_planes(given), times)
+        x0, _ = split("v", velocity, x, student.plan.signal[t], student.plan.noise[t])
         picture, weights = student.picture(x0, given).float(), self.weights
         total = weights.get("trajectory", 0.0) * F.mse_loss(x0, end)
         if "truth" in weights:
@@ -91,20 +91,10 @@ class Distillation(nn.Module):
         if self.lpips is not None:
             total = total + weights["lpips"] * self.lpips(picture, wanted)
         if "tone" in weights:
-            soft = student.picture(self._own_end(student, given, noise), given).float().clamp(0, 1)
+            soft = picture.clamp(0, 1)
             cut = soft + ((soft > 0.5).float() - soft).detach()
             total = total + weights["tone"] * F.mse_loss(F.conv2d(cut, self.eye), F.conv2d(given, self.eye))  # type: ignore[arg-type]
         return total
-
-    @staticmethod
-    def _own_end(student: CDH, given: Tensor, noise: Tensor) -> Tensor:
-        """x_0 by the student's own steps; gradients flow through the last."""
-        last = grid(student.plan.timesteps, student.steps)[-1]
-        with torch.no_grad():
-            seen = student.condition_planes(given)
-            x = trajectory(lambda x, t: student.velocity(x, seen, t), noise, student.plan, student.steps, last=last)[-1]
-        a, s = student.plan.signal[last], student.plan.noise[last]
-        return split("v", student.velocity(x, student.condition_planes(given), last), x, a, s)[0]
 
 
 def distill(
@@ -124,10 +114,10 @@ def distill(
     accelerator = Accelerator(mixed_precision="bf16")
     device, config = accelerator.device, recipe.distillation
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-    cache = run / TRAJECTORIES
+    cache = run / ENDS
     if not cache.is_file():
         run.mkdir(parents=True, exist_ok=True)
-        save_file(sample_trajectories(teacher, recipe, data, accelerator), cache)
+        save_file(sample_ends(teacher, recipe, data, accelerator), cache)
     kept = load_file(cache)
 
     student = copy.deepcopy(teacher).train()
@@ -137,8 +127,7 @@ def distill(
     optimisers = make_optimisers(student, recipe.optimiser)
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):
         group["peak"] *= config.rate
-    loss_of = Distillation(config.weights, vgg or data / "vgg16_features_fp16.npz").to(device)
-    times = torch.tensor(grid(student.plan.timesteps, config.grid), device=device)
+    loss_of = Distillation(config.weights, vgg or data / "vgg16_features_fp16.npz").to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = validation_set(data / "val", recipe)
     score = tone_psnr if recipe.data.halftoning else psnr
     bar = tqdm(total=steps, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
@@ -151,11 +140,10 @@ def distill(
         set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
         rng = np.random.default_rng((recipe.data.seed, done))
         rows = torch.from_numpy(rng.integers(len(kept["ends"]), size=config.batch))
-        points = torch.from_numpy(rng.permutation(config.batch) % config.grid)  # every time as often
-        given, wanted, end = (kept[name][rows].float().to(device) for name in ("given", "wanted", "ends"))
-        noise, state = (kept["states"][rows, plane, None].float().to(device) for plane in (0, points))
+        given, wanted, noise, end = (kept[name][rows].float().to(device) for name in ("given", "wanted", "noise", "ends"))
+        sampler = int(rng.choice(config.samplers))
         with accelerator.autocast():
-            loss = loss_of(student, given, wanted, noise, state, end, times[points.to(device)])
+            loss = loss_of(student, given, wanted, noise, end, sampler, int(rng.integers(sampler)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.optimiser.clip_norm)
         for optimiser in optimisers:

@@ -19,7 +19,7 @@ from training.checkpoints import load_model, load_weights, warm_start
 from training.config import DataConfig, DistillationConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.data import Pairs
 from training.degradations import HalftoneFamily, LearnedHalftone
-from training.diffusion import grid
+from training.diffusion import grid, trajectory
 from training.distill import Distillation, distill
 from training.meta_halftones import features_of, meta_halftones
 from training.models import build
@@ -37,7 +37,7 @@ TINY = Recipe(
     steps=40,
     loss=replace(load_recipe("cdh").loss),
     optimiser=OptimiserConfig(learning_rate=3e-3, warmup_steps=5),
-    distillation=DistillationConfig({"trajectory": 1.0, "truth": 1.0}, teacher_steps=8, trajectories=16, batch=8, rate=1.0),
+    distillation=DistillationConfig({"trajectory": 1.0, "truth": 1.0}, teacher_steps=8, crops=16, batch=8, rate=1.0),
     validation=ValidationConfig(every=100, pictures=2),
     card=load_recipe("cdh").card,
 )
@@ -154,7 +154,7 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
     teacher, recipe, _ = load_model(weights)
     assert isinstance(teacher, CDH)
     taught = distill(teacher, recipe, photos, tmp_path / "few-steps", None, 30)
-    kept = (tmp_path / "few-steps" / "trajectories.safetensors").stat()
+    kept = (tmp_path / "few-steps" / "ends.safetensors").stat()
     assert load_weights(taught)[2]["distillation_steps"] == 30
 
     halftone = np.asarray(sdk.Halftoner("floyd-steinberg").run(photo[:64, :64]))
@@ -166,7 +166,7 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
         assert np.array_equal(restored, restorer.run(halftone, seed=1))
         assert not np.array_equal(restored, restorer.run(halftone, seed=2))
         assert np.mean((restored / 255.0 - photo[:64, :64] / 255.0) ** 2) < 0.02
-    assert (tmp_path / "few-steps" / "trajectories.safetensors").stat() == kept
+    assert (tmp_path / "few-steps" / "ends.safetensors").stat() == kept
     with pytest.raises(OptionError, match=r"1\.\.48"):
         export(taught, tmp_path / "49.onnx", 49)
 
@@ -181,29 +181,29 @@ def test_steps_share_their_weights_in_the_file(tmp_path: Path, photos: Path) -> 
     assert sizes[1] - sizes[0] < 7 * (8_000 + 0.5 * 2 * parameters)
 
 
-def test_the_student_learns_the_end_of_a_trajectory() -> None:
-    """At the end itself, named by a network that is right, the loss is zero; and it grows with the distance."""
+@pytest.mark.parametrize(("steps", "step"), [(1, 0), (4, 0), (4, 2)])
+def test_the_student_learns_the_teachers_end_from_its_own_states(steps: int, step: int) -> None:
     model = built("cdh")
     loss = Distillation({"trajectory": 1.0}, Path("none"))
-    given, state = torch.rand(2, 1, 16, 16).round(), torch.randn(2, 1, 16, 16)
-    t = torch.tensor(grid(48, 2))
-    a, s = model.plan.at(t)
+    given, noise = torch.rand(2, 1, 16, 16).round(), torch.randn(2, 1, 16, 16)
     with torch.no_grad():
-        end = a * state - s * model.velocity(state, model.condition_planes(given), t)
-        assert float(loss(model, given, given, state, state, end, t)) == pytest.approx(0, abs=1e-9)
-        assert float(loss(model, given, given, state, state, end + 0.5, t)) == pytest.approx(0.25, rel=1e-4)
+        conditions, t = model.condition_planes(given), grid(48, steps)[step]
+        x = trajectory(lambda x, t: model.velocity(x, conditions, t), noise, model.plan, steps)[step]
+        own = model.plan.signal[t] * x - model.plan.noise[t] * model.velocity(x, conditions, t)
+        assert float(loss(model, given, given, noise, own, steps, step)) == pytest.approx(0, abs=1e-9)
+        assert float(loss(model, given, given, noise, own + 0.5, steps, step)) == pytest.approx(0.25, rel=1e-4)
     with pytest.raises(OptionError, match="trajectory"):
         Distillation({"trajektory": 1.0}, Path("none"))
 
 
-def test_tones_after_the_threshold_teach_the_network() -> None:
+def test_tones_after_the_threshold_teach_the_last_step() -> None:
     model = built("cdh-halftone")
     loss = Distillation({"tone": 1.0}, Path("none"))
-    grey, state = torch.full((1, 1, 24, 24), 0.4), torch.randn(1, 1, 24, 24)
-    found = loss(model, grey, grey.round(), state, state, state, torch.tensor([grid(48, 1)[0]]))
+    grey, noise = torch.full((1, 1, 24, 24), 0.4), torch.randn(1, 1, 24, 24)
+    found = loss(model, grey, grey.round(), noise, noise, 4, 3)
     found.backward()
     with torch.no_grad():
-        white = (model(torch.cat([grey, state], dim=1)) > 0.5).float()
+        white = (model(torch.cat([grey, noise], dim=1)) > 0.5).float()
         wanted = F.mse_loss(F.conv2d(white, loss.eye), F.conv2d(grey, loss.eye))  # type: ignore[arg-type]
     assert found.item() == pytest.approx(wanted.item(), rel=1e-3)  # of its own four steps
     assert max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None) > 0
