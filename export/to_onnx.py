@@ -60,6 +60,7 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         output_color=colour,
         conditions=inputs.conditions,
         needs_noise=inputs.needs_noise,
+        tone_search=bool(getattr(model, "tone_search", False)),
         num_inference_steps=model.steps if isinstance(model, CDH) else 1,
         size_multiple=inputs.multiple,
         parameters=sum(parameter.numel() for parameter in model.parameters()),

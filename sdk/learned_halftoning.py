@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 
+from sdk.direct_binary_search import search
 from sdk.images import to_unit
 from sdk.network import Network
 
@@ -20,7 +21,8 @@ class HalftoningNetwork(Network):
     may_need_noise = True
 
     def halftone(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """HxW or HxWx3 of any accepted dtype -> bool of the same shape, True = white: where the network says more than 0.5.
+        """HxW or HxWx3 of any accepted dtype -> bool of the same shape, True = white: where the network says more than 0.5; then, where the
+        model's metadata say so, one round of direct binary search.
 
         Colour is halftoned channel by channel, each from noise of its own; grey stored as RGB stays exactly grey.
         """
@@ -28,4 +30,8 @@ class HalftoningNetwork(Network):
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             return self._run(to_unit(part), *noise)
 
-        return self._by_channel(pixels, lambda planes, channel: self._by_tiles(planes, infer, seed, channel) > 0.5)
+        def one(plane: np.ndarray, channel: int) -> np.ndarray:
+            white = self._by_tiles(plane, infer, seed, channel) > 0.5
+            return search(white, to_unit(plane)) if self.metadata.tone_search else white
+
+        return self._by_channel(pixels, one)

@@ -18,6 +18,7 @@ import sdk
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import released_for
 from sdk.cli import main
+from sdk.direct_binary_search import search
 from sdk.errors import ModelError, OptionError
 from sdk.files import ImageFile, read, write
 from sdk.images import Picture, from_unit, to_unit
@@ -282,3 +283,12 @@ def test_command_line_lists_released_models_for_halftoning(
     assert "dots: for tests" in capsys.readouterr().out
     assert main(["info", "dots"]) == 0
     assert "task: halftoning\n" in capsys.readouterr().out
+
+
+def test_tones_are_mended_where_the_metadata_say_so(
+    two_plane_onnx: Callable[[ModelMetadata, float], Path], dots_onnx: Path, grey: np.ndarray
+) -> None:
+    path = two_plane_onnx(replace(DOTS, name="mended", tone_search=True), 0.3)
+    mended = sdk.Halftoner(path, device="cpu").run(grey, seed=1)
+    np.testing.assert_array_equal(mended, search(whole(dots_onnx, grey, 1), to_unit(grey)))
+    assert (mended != whole(dots_onnx, grey, 1)).any()
