@@ -1,9 +1,9 @@
-"""Direct binary search (Analoui & Allebach 1992), one round: mends the tones of a halftone where a dot more or less brings them nearer.
+"""Direct binary search (Analoui & Allebach 1992): mends the tones of a halftone where a dot more or less brings them nearer.
 
 A halftone is seen through a Gaussian, as the eye sees it. Flipping a pixel adds or removes one such blur, so what it does to the
 squared error of what is seen follows from the blurred error at that pixel alone; where that falls, the pixel is flipped. Pixels that
-are ``LATTICE`` apart hardly meet in the blur and are decided at once: sixteen filters a round, and no pixel twice. Networks place dots
-well but count them badly; this corrects the count and leaves the pattern.
+are ``LATTICE`` apart hardly meet in the blur and are decided at once: sixteen filters a round. Networks place dots well but count them
+badly; this corrects the count and leaves the pattern.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 SIGMA = 1.0
 """px, of the Gaussian. Chosen on val: wider ones leave truer tones but more power at low frequencies."""
 LATTICE = 4
+ROUNDS = 2
+"""A second makes tones 7 % truer on val, a third 2 %."""
 
 
 def search(white: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -23,7 +25,7 @@ def search(white: np.ndarray, photo: np.ndarray) -> np.ndarray:
     reach = int(np.ceil(4 * wide))
     line = cv2.getGaussianKernel(2 * reach + 1, wide)
     own = float(line[reach, 0] ** 2)
-    for place in np.random.default_rng(0).permutation(LATTICE**2):
+    for place in np.tile(np.random.default_rng(0).permutation(LATTICE**2), ROUNDS):
         seen = cv2.sepFilter2D(dots - photo, cv2.CV_32F, line, line, borderType=cv2.BORDER_CONSTANT)
         lattice = np.s_[place // LATTICE :: LATTICE, place % LATTICE :: LATTICE]
         way = 2 * dots[lattice] - 1  # a white pixel takes one blur away, a black one adds one

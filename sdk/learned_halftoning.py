@@ -22,7 +22,7 @@ class HalftoningNetwork(Network):
 
     def halftone(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
         """HxW or HxWx3 of any accepted dtype -> bool of the same shape, True = white: where the network says more than 0.5; then, where the
-        model's metadata say so, one round of direct binary search.
+        model's metadata say so, direct binary search.
 
         Colour is halftoned channel by channel, each from noise of its own; grey stored as RGB stays exactly grey.
         """

@@ -45,7 +45,7 @@ class ModelMetadata:
     """One more plane follows those of the picture and the conditions: standard normal noise, which a diffusion model starts from. It is
     a plane of the one input, since every backend runs models of one input. The SDK draws it from a seed, one field for a whole picture."""
     tone_search: bool = False
-    """Of halftoning: the SDK mends the tones by one round of direct binary search. Not for halftones that hide something in their dots."""
+    """Of halftoning: the SDK mends the tones by direct binary search. Not for halftones that hide something in their dots."""
     num_inference_steps: int = 1
     """Denoising steps, unrolled in the graph: one call of the network does them all."""
     parameters: int = 0
