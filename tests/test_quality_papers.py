@@ -153,7 +153,7 @@ def test_companding_is_better_than_the_middle_of_the_interval(bits: int, colour:
 @pytest.mark.parametrize("bits", evaluate_companding.BITS)
 def test_target_companding(bits: int, colour: str, request: pytest.FixtureRequest) -> None:
     """Above Table I of Hou & Qiu (2017) in PSNR, and not below it in SSIM."""
-    if bits != 5:
+    if bits != 5 and (bits, colour) != (1, "colour"):
         request.applymarker(pytest.mark.xfail(strict=True, reason=MISSED))
     ours = rows("companding/companding")["companding", f"{bits} bits, {colour}", PROTOCOL]
     decibels, similarity = evaluate_companding.PAPER[colour][bits]
