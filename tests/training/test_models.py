@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from export.to_onnx import size_multiple, trace
+from export.to_onnx import trace
+from export.verify import Inputs
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import OptionError
 from training.models import build
@@ -51,7 +52,7 @@ def test_fast_keeps_the_shape(channels: tuple[int, ...], multiple: int) -> None:
 def test_published_networks_have_their_size_and_keep_the_shape(architecture: str) -> None:
     model = build(architecture).eval()
     assert parameter_count(model) == pytest.approx(1e6 * MILLIONS[architecture], rel=0.01)
-    multiple = size_multiple(model)
+    multiple = Inputs.of(model).multiple
     for rows, columns in ((4, 4), (8, 20), (20, 12)):
         halftone = torch.rand(2, 1, -(-rows // multiple) * multiple, -(-columns // multiple) * multiple)
         assert model(halftone).shape == halftone.shape
@@ -129,7 +130,7 @@ def test_msprl_sees_the_halftone_again_thinned_out() -> None:
 def test_msprl_can_be_exported() -> None:
     torch.manual_seed(0)
     model = MSPRL().eval()
-    backend = OnnxRuntimeBackend(trace(model, model.size_multiple).SerializeToString(), "cpu")
+    backend = OnnxRuntimeBackend(trace(model, Inputs.of(model)).SerializeToString(), "cpu")
     halftone = np.random.default_rng(0).integers(0, 2, (1, 1, 28, 44)).astype(np.float32)
     assert np.abs(backend.run(halftone) - model(torch.from_numpy(halftone)).numpy()).max() < 1e-4
 
