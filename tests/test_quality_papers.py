@@ -164,8 +164,8 @@ def test_target_companding(bits: int, colour: str, request: pytest.FixtureReques
 @pytest.mark.slow
 def test_companding_measured_anew(data: Path) -> None:
     expander = sdk.BitDepthExpander("companding", device="cpu")
-    for path in photo_paths(data / "test" / "kodak24")[:3]:
-        photo = read_rgb(path)
-        for bits in (1, 3, 5):
-            few = quantise_bits(photo, bits)
-            assert psnr(expander.run(few, bits=bits), photo) > psnr(evaluate_companding.middle(few, bits), photo)
+    photos = [read_rgb(path) for path in photo_paths(data / "test" / "kodak24")[:3]]
+    for bits in (1, 3, 5):
+        few = [quantise_bits(photo, bits) for photo in photos]
+        ours = np.mean([psnr(expander.run(cut, bits=bits), photo) for cut, photo in zip(few, photos)])
+        assert ours > np.mean([psnr(evaluate_companding.middle(cut, bits), photo) for cut, photo in zip(few, photos)]), bits

@@ -112,7 +112,8 @@ class BoundSession:
         """(binding, input on the device) of batches like this one; the first of a shape is run once to see the shape of its output."""
         found = self._bindings.get(batch.shape)
         if found is None:
-            source = ort.OrtValue.ortvalue_from_numpy(batch, self._device, 0)
+            # A copy: on the CPU the value is the array's own memory, and later batches would be written into the caller's array.
+            source = ort.OrtValue.ortvalue_from_numpy(batch.copy(), self._device, 0)
             binding = self._session.io_binding()
             binding.bind_ortvalue_input(self._input, source)
             binding.bind_output(self._output, self._device, 0)

@@ -130,3 +130,11 @@ def test_cuda_gives_what_the_cpu_gives(gpu: Driver, plain: OnnxRuntimeBackend, s
     for shape in ((1, 64, 64), (3, 16, 24), (1, 64, 64)):
         assert np.abs(backend.run(batch(*shape)) - plain.run(batch(*shape))).max() < 1e-3
     backend.on_device(batch(1, 64, 64))()
+
+
+def test_the_callers_array_is_left_alone(plain: OnnxRuntimeBackend) -> None:
+    bound, first = BoundSession(plain.session, "cpu"), batch(1, 32, 32, seed=0)
+    before = first.copy()
+    bound.run(first)
+    bound.run(batch(1, 32, 32, seed=1))
+    assert np.array_equal(first, before)
