@@ -12,13 +12,12 @@ import sdk
 from sdk.halftoning.palettes import quantise_bits
 from training import evaluate_colour, evaluate_companding, papers
 from training.data import photo_paths, read_grey, read_rgb
-from training.evaluate import centre_256
+from training.evaluate import PROTOCOL, centre_256
 from training.metrics import psnr
 
 ROOT = Path(__file__).parents[1]
 EVALUATIONS = ROOT / "docs" / "evaluations"
 MISSED = "trained for minutes on two shared CPU cores (docs/papers.md); it needs more"
-PROTOCOL = "coco_val50@256"
 
 
 def result(name: str) -> dict:

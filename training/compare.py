@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,21 +21,21 @@ from torch import nn
 
 from sdk.catalog import tomllib
 from sdk.errors import OptionError, nearest
-from sdk.images import from_unit, to_unit
-from sdk.tiling import infer_tiled
 from sdk.whole_files import write_whole
 from training.checkpoints import WEIGHTS, load_model, load_weights
 from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
 from training.cost import kflop_per_pixel
 from training.errors import TrainingError, said_plainly
-from training.evaluate import DITHERS, Restore, measure, test_sets
+from training.evaluate import DITHERS, PROTOCOL, measure, test_sets
 from training.metrics import Lpips
 from training.models import build
+from training.perceptual import VGG_WEIGHTS
 from training.results import lpips_of, write
 from training.train import train
+from training.whole_pictures import machine, restorer
 
 CONTENDERS = Path(__file__).with_suffix(".toml")
-SETS = ("kodak24", "coco_val50@256", "set5", "set14", "cbsd68")
+SETS = ("kodak24", PROTOCOL, "set5", "set14", "cbsd68")
 SCORES = "scores.json"
 
 
@@ -122,20 +121,6 @@ def measured(model: nn.Module, sets: dict[str, list[np.ndarray]], path: Path, lp
     return result
 
 
-def restorer(model: nn.Module, accelerator: Accelerator) -> Restore:
-    """bool HxW -> uint8 HxW, the whole picture at once, in the precision of training."""
-    model = model.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    @torch.inference_mode()
-    def infer(planes: np.ndarray) -> np.ndarray:
-        with accelerator.autocast():
-            restored = model(torch.from_numpy(to_unit(planes)).to(accelerator.device, memory_format=torch.channels_last))
-        return restored.float().cpu().numpy()
-
-    multiple = int(model.size_multiple)  # type: ignore[arg-type]
-    return lambda white: from_unit(infer_tiled(white, infer, tile=max(white.shape) + multiple, overlap=0, multiple=multiple), np.uint8)
-
-
 def facts(recipe: Recipe) -> dict[str, float]:
     """Parameters, and thousand operations a pixel (a multiply-add counts as two); nothing is computed for it."""
     with torch.device("meta"):
@@ -144,11 +129,6 @@ def facts(recipe: Recipe) -> dict[str, float]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "kflop_per_pixel": round(kflop_per_pixel(model), 1),
     }
-
-
-def machine(device: torch.device) -> str:
-    cpu = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-    return f"{torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu}, torch {torch.__version__}"
 
 
 def page(result: dict) -> str:
@@ -180,7 +160,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True, help="optimiser steps of each contender")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders of compare.toml (default: all)")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"), help="folder of the runs (default: runs/compare)")
-    parser.add_argument("--vgg", type=Path, help="VGG weights for perceptual losses (default: DIR/vgg16_features_fp16.npz)")
+    parser.add_argument("--vgg", type=Path, help=f"VGG weights for perceptual losses (default: DIR/{VGG_WEIGHTS})")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
     comparison = load_comparison(options.only)

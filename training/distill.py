@@ -2,9 +2,10 @@
 
 First the teacher, runs/<recipe>/weights.safetensors, samples many crops in many DDIM steps; what it came to is kept in
 runs/<recipe>/few-steps/. DDIM is deterministic, so each noise belongs to one end. The student, which starts as the teacher, learns to
-name that end from the noise, with the photograph as a second teacher: SinSR (Wang et al., CVPR 2024), here for a sampler of 4, 2 or 1
-steps at random. A step learns from the states that the student's own steps before led to (as DMD2 does; Yin et al., NeurIPS 2024), so
-one network serves them all and each further step mends the one before. ``[distillation]`` says how much the photograph counts.
+name that end from the noise, with the photograph as a second teacher: SinSR (Wang et al., CVPR 2024), here for samplers of 4, 2 and 1
+steps, each of their steps as often as any other. A step learns from the states that the student's own steps before led to (as DMD2
+does; Yin et al., NeurIPS 2024), so one network serves them all and each further step mends the one before. ``[distillation]`` says
+how much the photograph counts.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from training.config import Recipe, load_recipe
 from training.data import Pairs
 from training.diffusion import ddim, grid, split, trajectory
 from training.errors import said_plainly
-from training.metrics import TONE_SIGMA, psnr, tone_psnr
+from training.metrics import TONE_SIGMA
 from training.models.cdh import CDH, gaussian
-from training.perceptual import VggLpips
+from training.perceptual import VGG_WEIGHTS, VggLpips
 from training.train import make_optimisers, set_learning_rate, update_average, validate, validation_set
 
 ENDS = "ends.safetensors"
@@ -77,13 +78,10 @@ class Distillation(nn.Module):
 
     def forward(self, student: CDH, given: Tensor, wanted: Tensor, noise: Tensor, end: Tensor, steps: int, step: int) -> Tensor:
         """Of step number ``step`` of a sampler of ``steps``; gradients flow through this one alone."""
-        t = grid(student.plan.timesteps, steps)[step]
+        t, seen = grid(student.plan.timesteps, steps)[step], student.condition_planes(given)
         with torch.no_grad():
-            seen = student.condition_planes(given)
             x = trajectory(lambda x, t: student.velocity(x, seen, t), noise, student.plan, steps, last=t)[-1]
-        times = torch.full((len(x),), t, device=x.device)
-        velocity = student.velocity(x, student.condition_planes(given), times)
-        x0, _ = split("v", velocity, x, student.plan.signal[t], student.plan.noise[t])
+        x0, _ = split("v", student.velocity(x, seen, t), x, student.plan.signal[t], student.plan.noise[t])
         picture, weights = student.picture(x0, given).float(), self.weights
         total = weights.get("trajectory", 0.0) * F.mse_loss(x0, end)
         if "truth" in weights:
@@ -127,9 +125,9 @@ def distill(
     optimisers = make_optimisers(student, recipe.optimiser)
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):
         group["peak"] *= config.rate
-    loss_of = Distillation(config.weights, vgg or data / "vgg16_features_fp16.npz").to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    loss_of = Distillation(config.weights, vgg or data / VGG_WEIGHTS).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = validation_set(data / "val", recipe)
-    score = tone_psnr if recipe.data.halftoning else psnr
+    places = [(sampler, step) for sampler in config.samplers for step in range(sampler)]
     bar = tqdm(total=steps, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
 
     done, started = 0, time.monotonic()
@@ -141,9 +139,9 @@ def distill(
         rng = np.random.default_rng((recipe.data.seed, done))
         rows = torch.from_numpy(rng.integers(len(kept["ends"]), size=config.batch))
         given, wanted, noise, end = (kept[name][rows].float().to(device) for name in ("given", "wanted", "noise", "ends"))
-        sampler = int(rng.choice(config.samplers))
+        sampler, step = places[rng.integers(len(places))]
         with accelerator.autocast():
-            loss = loss_of(student, given, wanted, noise, end, sampler, int(rng.integers(sampler)))
+            loss = loss_of(student, given, wanted, noise, end, sampler, step)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.optimiser.clip_norm)
         for optimiser in optimisers:
@@ -153,7 +151,7 @@ def distill(
         update_average(ema, student, min(recipe.optimiser.ema_decay, done / (done + 10)))
         bar.update()
         if done % recipe.validation.every == 0:
-            bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, score).items()})
+            bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, recipe).items()})
             _save(run, ema, recipe, done, time.monotonic() - started)
     bar.close()
     return _save(run, ema, recipe, done, time.monotonic() - started)
@@ -173,7 +171,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="minutes of training, without the teacher's sampling")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
     parser.add_argument("--start-from", type=Path, help="weights of an earlier student (default: the teacher's)")
-    parser.add_argument("--vgg", type=Path, help="VGG16 weights with LPIPS heads (default: DIR/vgg16_features_fp16.npz)")
+    parser.add_argument("--vgg", type=Path, help=f"VGG16 weights with LPIPS heads (default: DIR/{VGG_WEIGHTS})")
     options = parser.parse_args()
     teacher, stored, _ = load_model(options.teacher or Path("runs") / options.recipe / WEIGHTS)
     if not isinstance(teacher, CDH):

@@ -53,6 +53,8 @@ DITHERS = (
     Dither("blue-noise", "blue-noise", {"size": 64, "seed": 100}),  # a mask that training never saw
     Dither("am-screen 6 px, 45 degrees", "am-screen", {"lpi": 100.0, "dpi": 600.0, "angle": 45.0}),
 )
+PROTOCOL = "coco_val50@256"
+"""The papers' pictures, as near as we have them: ``centre_256`` of COCO's."""
 EVERY_DITHER = ("kodak24",)
 """Test sets measured with all rows; the others with Floyd-Steinberg alone."""
 
@@ -73,7 +75,7 @@ def test_sets(data: Path, read: Callable[[Path], np.ndarray] = read_grey) -> dic
         raise DataError(f"{data}/test has no folders. Put test sets there, for example test/kodak24 with the 24 Kodak pictures.")
     sets = {folder.name: [read(path) for path in photo_paths(folder)] for folder in folders}
     if "coco_val50" in sets:
-        sets["coco_val50@256"] = [centre_256(photo) for photo in sets["coco_val50"]]
+        sets[PROTOCOL] = [centre_256(photo) for photo in sets["coco_val50"]]
     return sets
 
 

@@ -14,50 +14,32 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from tqdm import tqdm
 
 import sdk
-from sdk.images import from_unit
-from sdk.noise import noise_field
-from sdk.tiling import infer_tiled
 from sdk.whole_files import write_whole
 from training.checkpoints import load_model
-from training.compare import machine
 from training.errors import TrainingError, said_plainly
-from training.evaluate import DITHERS, Restore, dithers_named, measure, test_sets
+from training.evaluate import DITHERS, PROTOCOL, Restore, dithers_named, measure, test_sets
 from training.metrics import Lpips
 from training.models.cdh import CDH
 from training.results import lpips_of, software, write
+from training.whole_pictures import machine, restorer
 
 LEARNT = ("floyd-steinberg", "jarvis-judice-ninke", "stucki", "burkes", "sierra")
 UNSEEN = ("simple-floyd-steinberg", "atkinson", "two-row-sierra", "sierra-lite")
-PROTOCOL = "coco_val50@256"
 PAPER = {"CDH, the paper's": (24.24, 0.727), "PRL, the paper's": (22.82, 0.698)}
 """Jiang & Mu, Table 1: means over their four unseen methods."""
 
 
 def teacher_restores(path: Path, steps: int) -> Restore:
-    """bool HxW -> uint8 HxW by the diffusion model before its distillation, in bf16, from the noise that the SDK would draw."""
+    """bool HxW -> uint8 HxW by the diffusion model before its distillation."""
     model, recipe, _ = load_model(path)
     if not isinstance(model, CDH):
         raise TrainingError(f"{path} is a {recipe.architecture}, no diffusion model.")
     model.steps = steps
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    @torch.inference_mode()
-    def infer(planes: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        inputs = torch.from_numpy(np.concatenate([planes.astype(np.float32), noise], axis=1)).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
-            return model(inputs).float().cpu().numpy()
-
-    def restore(white: np.ndarray) -> np.ndarray:
-        multiple = model.size_multiple
-        height, width = (-(-extent // multiple) * multiple for extent in white.shape)
-        whole = {"tile": max(height, width), "overlap": 0, "multiple": multiple}
-        return from_unit(infer_tiled(white, infer, **whole, beside=noise_field(0, 0, height, width)), np.uint8)
-
-    return restore
+    return restorer(model, Accelerator(mixed_precision="bf16"))
 
 
 def measure_all(
@@ -96,13 +78,13 @@ def mean_of(rows: list[dict], restorer: str, dithers: tuple[str, ...]) -> dict[s
 
 def page(result: dict) -> str:
     rows = result["rows"]
-    restorers = list(dict.fromkeys(row["restorer"] for row in rows))
+    titles = list(dict.fromkeys(row["restorer"] for row in rows))
 
     def cell(scores: dict[str, float] | None) -> str:
         return f"{scores['psnr']:.2f} / {scores['ssim']:.3f} / {scores['lpips']:.3f}" if scores else "not measured"
 
-    def kodak(restorer: str) -> dict | None:
-        return next((row for row in rows if row["restorer"] == restorer and row["set"] == "kodak24"), None)
+    def kodak(title: str) -> dict | None:
+        return next((row for row in rows if row["restorer"] == title and row["set"] == "kodak24"), None)
 
     lines = [
         "# CDH, restoration in few steps: PSNR (dB) / SSIM / LPIPS\n",
@@ -112,14 +94,14 @@ def page(result: dict) -> str:
         "| | four unseen methods, COCO at 256 (Table 1) | all nine (Table 2) | Floyd-Steinberg, kodak24 |\n|---|---|---|---|",
         *(f"| {title} | {psnr:.2f} / {ssim:.3f} | | |" for title, (psnr, ssim) in PAPER.items()),
     ]
-    for restorer in restorers:
-        unseen, all_nine = mean_of(rows, restorer, UNSEEN), mean_of(rows, restorer, LEARNT + UNSEEN)
-        lines.append(f"| {restorer} | {cell(unseen)} | {cell(all_nine)} | {cell(kodak(restorer))} |")
-    lines.append(f"\n| COCO at 256 | {' | '.join(restorers)} |\n|---|{'---|' * len(restorers)}")
+    for title in titles:
+        unseen, all_nine = mean_of(rows, title, UNSEEN), mean_of(rows, title, LEARNT + UNSEEN)
+        lines.append(f"| {title} | {cell(unseen)} | {cell(all_nine)} | {cell(kodak(title))} |")
+    lines.append(f"\n| COCO at 256 | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
     for dither in LEARNT + UNSEEN:
         found = {row["restorer"]: row for row in rows if row["dither"] == dither and row["set"] == PROTOCOL}
         mark = "" if dither in LEARNT else " (unseen)"
-        lines.append(f"| {dither}{mark} | {' | '.join(cell(found.get(restorer)) for restorer in restorers)} |")
+        lines.append(f"| {dither}{mark} | {' | '.join(cell(found.get(title)) for title in titles)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -133,8 +115,8 @@ def main() -> None:
     options = parser.parse_args()
     restorers: dict[str, tuple[Restore, str]] = {}
     for model in options.models:
-        restorer = sdk.InverseHalftoner(model, device="cpu")
-        restorers[restorer.metadata.name] = (restorer.run, json.dumps(restorer.metadata.training, sort_keys=True))
+        released = sdk.InverseHalftoner(model, device="cpu")
+        restorers[released.metadata.name] = (released.run, json.dumps(released.metadata.training, sort_keys=True))
     for steps in (50, 4) if options.teacher else ():
         trained = load_model(options.teacher)[2]
         restorers[f"teacher, {steps} DDIM steps"] = (teacher_restores(options.teacher, steps), json.dumps(trained, sort_keys=True))

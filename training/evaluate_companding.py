@@ -17,12 +17,12 @@ import sdk
 from sdk.halftoning.palettes import quantise_bits
 from training.data import read_grey, read_rgb
 from training.errors import said_plainly
-from training.evaluate import test_sets
+from training.evaluate import PROTOCOL, test_sets
 from training.metrics import Lpips, psnr, ssim
 from training.results import lpips_of, parser, software, write
 
 BITS = (1, 2, 3, 4, 5)
-SETS = ("coco_val50@256", "kodak24")
+SETS = (PROTOCOL, "kodak24")
 COLOURS = {"colour": read_rgb, "grey": read_grey}
 AS_IT_IS, MIDDLE = "as it is", "middle of the interval"
 

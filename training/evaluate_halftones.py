@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
+from accelerate import Accelerator
 
 import sdk
-from sdk.images import to_unit
-from sdk.noise import noise_field
 from training.checkpoints import load_model
 from training.data import photo_paths, read_grey
 from training.errors import TrainingError, said_plainly
 from training.evaluate import centre_256
-from training.metrics import TONE_SIGMA
+from training.metrics import TONE_SIGMA, tone_error
 from training.models.cdh import HalftoneCDH
 from training.results import software, write
+from training.whole_pictures import runner
 
 Halftone = Callable[[np.ndarray, int], np.ndarray]
 """(uint8 HxW, seed) -> bool HxW."""
@@ -37,17 +35,7 @@ LOW = 0.5
 """Frequencies below this share of the principal one count as low."""
 
 
-def tone_error(halftone: Halftone, photos: list[np.ndarray]) -> float:
-    """Root mean square of the smoothed difference, in grey levels of 255; mean over the photographs."""
-    errors = []
-    for photo in photos:
-        difference = halftone(photo, 0).astype(np.float64) * 255 - photo
-        margin = int(3 * TONE_SIGMA)
-        seen = cv2.GaussianBlur(difference, (0, 0), TONE_SIGMA)[margin:-margin, margin:-margin]
-        errors.append(float(np.sqrt(np.mean(seen**2))))
-    return float(np.mean(errors))
-
-
+@cache
 def spectrum(halftone: Halftone, grey: float) -> tuple[np.ndarray, np.ndarray]:
     """Radial frequencies (cycles a px) and the power there, in units of the variance g (1 - g), whose white noise is 1."""
     flat = np.full((SIDE + 2 * MARGIN, SIDE + 2 * MARGIN), round(255 * grey), np.uint8)
@@ -74,14 +62,8 @@ def teacher(path: Path, steps: int = 50) -> Halftone:
     if not isinstance(model, HalftoneCDH):
         raise TrainingError(f"{path} is a {recipe.architecture}; give weights of a cdh-halftone.")
     model.steps = steps
-
-    @torch.inference_mode()
-    def halftone(photo: np.ndarray, seed: int) -> np.ndarray:
-        planes = np.stack([to_unit(photo), noise_field(seed, 0, *photo.shape)])[None]
-        with torch.autocast("cpu", torch.bfloat16):
-            return model(torch.from_numpy(planes)).float()[0, 0].numpy() > 0.5
-
-    return halftone
+    run = runner(model, Accelerator(mixed_precision="bf16"))
+    return lambda photo, seed: run(photo, seed) > 0.5
 
 
 def _run(halftoner: sdk.Halftoner, photo: np.ndarray, seed: int) -> np.ndarray:
@@ -90,7 +72,7 @@ def _run(halftoner: sdk.Halftoner, photo: np.ndarray, seed: int) -> np.ndarray:
 
 def measured(title: str, halftone: Halftone, photos: list[np.ndarray]) -> dict:
     """A row; ``psnr`` is that of the tones."""
-    flat, error = np.full((SIDE, SIDE), 96, np.uint8), tone_error(halftone, photos)
+    flat, error = np.full((SIDE, SIDE), 96, np.uint8), float(np.mean([tone_error(halftone(photo, 0), photo) for photo in photos]))
     return {
         **{"restorer": title, "dither": "tones", "set": "kodak24"},
         "psnr": round(20 * float(np.log10(255 / error)), 3),

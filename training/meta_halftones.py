@@ -19,7 +19,7 @@ from training.checkpoints import WEIGHTS, load_model, save_weights
 from training.diffusion import ddim
 from training.errors import TrainingError, said_plainly
 from training.models.cdh import HalftoneCDH
-from training.perceptual import CAFFE_UNIT, VggFeatures
+from training.perceptual import CAFFE_UNIT, VGG_WEIGHTS, VggFeatures
 
 LAYER = "conv2_2"
 SIDE, BORDER = 64, 16
@@ -48,13 +48,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("runs/cdh-halftone"), help="folder of the unguided model")
     parser.add_argument("--data", type=Path, required=True, help="folder with the VGG weights")
-    parser.add_argument("--vgg", type=Path, help="VGG16 weights (default: DIR/vgg16_features_fp16.npz)")
+    parser.add_argument("--vgg", type=Path, help=f"VGG16 weights (default: DIR/{VGG_WEIGHTS})")
     options = parser.parse_args()
     model, recipe, progress = load_model(options.run / WEIGHTS)
     if not isinstance(model, HalftoneCDH):
         raise TrainingError(f"{options.run} holds {recipe.name!r} ({recipe.architecture}); meta-halftones are made by a cdh-halftone.")
     patterns = meta_halftones(model)
-    model.guide.features.copy_(features_of(patterns, options.vgg or options.data / "vgg16_features_fp16.npz"))  # type: ignore[operator]
+    model.guide.features.copy_(features_of(patterns, options.vgg or options.data / VGG_WEIGHTS))  # type: ignore[operator]
     save_weights(options.run / "with-meta-halftones.safetensors", model.state_dict(), recipe, progress)
     sheet = (torch.cat(list(patterns[:, 0]), dim=1).numpy() * 255).astype(np.uint8)
     cv2.imwrite(str(options.run / "meta-halftones.png"), sheet)

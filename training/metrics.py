@@ -43,13 +43,18 @@ TONE_SIGMA = 2.0
 """Gaussian, px, that stands for the eye where tones of halftones are measured."""
 
 
+def tone_error(white: np.ndarray, photo: np.ndarray) -> float:
+    """Root mean square difference, in grey levels of 255, of the tones of a halftone (bool HxW) and its photograph (uint8), as a
+    viewer's eye smooths them: by a Gaussian of ``TONE_SIGMA``. A few px at the border do not count."""
+    difference, margin = white.astype(np.float64) * 255 - photo, int(3 * TONE_SIGMA)
+    seen = cv2.GaussianBlur(difference, (0, 0), TONE_SIGMA)[margin:-margin, margin:-margin]
+    return float(np.sqrt(np.mean(seen**2)))
+
+
 def tone_psnr(halftone: np.ndarray, photo: np.ndarray) -> float:
-    """PSNR in dB of the tones of a halftone (uint8 HxW, white where above 127) against those of its photograph, both as a viewer's eye
-    smooths them: by a Gaussian of ``TONE_SIGMA``. A few px at the border do not count."""
-    white = (halftone > 127).astype(np.float64) * 255
-    margin = int(3 * TONE_SIGMA)
-    seen = [cv2.GaussianBlur(image, (0, 0), TONE_SIGMA)[margin:-margin, margin:-margin] for image in (white, photo.astype(np.float64))]
-    return psnr(*seen)
+    """PSNR in dB of the tones of a halftone, here uint8 HxW and white where above 127."""
+    error = tone_error(halftone > 127, photo)
+    return float("inf") if error == 0 else 20 * float(np.log10(255 / error))
 
 
 class Lpips:

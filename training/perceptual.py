@@ -17,6 +17,9 @@ from training.errors import TrainingError
 DEPTHS = {10: (2, 2, 3, 3), 13: (2, 2, 3, 3, 3), 16: (2, 2, 4, 4, 4)}
 """Convolutions in a weight file -> those of each stage: VGG16 up to conv4_3, VGG16 and VGG19 whole."""
 
+VGG_WEIGHTS = "vgg16_features_fp16.npz"
+"""In a data folder: VGG16 up to conv4_3, and LPIPS's heads."""
+
 CAFFE_UNIT = 255 * 0.225
 """The papers' networks take pictures in 0..255, torchvision's in units of the standard deviation of ImageNet. Features are
 multiplied by this, so that a paper's weight of its loss means what it meant there."""

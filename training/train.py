@@ -11,7 +11,6 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from training.losses import Loss
 from training.metrics import psnr, tone_psnr
 from training.models import build
 from training.optim import Muon, split_parameters
+from training.perceptual import VGG_WEIGHTS
 
 
 def train(
@@ -62,7 +62,7 @@ def train(
         print(f"started from {start_from}" + (f"; {len(fresh)} of its tensors are new: {named}" if fresh else ""))
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
-    loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / "vgg16_features_fp16.npz").to(device)
+    loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / VGG_WEIGHTS).to(device)
 
     done, spent = 0, 0.0  # steps, seconds
     checkpoint = run / CHECKPOINT
@@ -102,7 +102,7 @@ def train(
             board.add_scalar("train/gradient_norm", norm.item(), done)
             board.add_scalar("train/learning_rate", optimisers[0].param_groups[0]["lr"], done)
         if done % recipe.validation.every == 0:
-            scores = validate(ema, examples, device, tone_psnr if drawn.halftoning else psnr)
+            scores = validate(ema, examples, device, recipe)
             for name, score in scores.items():
                 board.add_scalar(f"val_psnr/{name}", score, done)
             bar.set_postfix({name: f"{score:.2f} dB" for name, score in scores.items()})
@@ -177,10 +177,9 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, examples: Examples, device: torch.device, score: Callable[[np.ndarray, np.ndarray], float] = psnr
-) -> dict[str, float]:
-    """Mean score per method, dB; networks that need noise are given the same at each call."""
+def validate(model: nn.Module, examples: Examples, device: torch.device, recipe: Recipe) -> dict[str, float]:
+    """Mean PSNR per method, dB; of made halftones that of their tones. Networks that need noise are given the same at each call."""
+    score = tone_psnr if recipe.data.halftoning else psnr
 
     def restore(halftones: Tensor) -> np.ndarray:
         if getattr(model, "needs_noise", False):
@@ -209,7 +208,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="minutes of training in all, instead of steps")
     parser.add_argument("--start-from", type=Path, help="weights.safetensors or a released .onnx to warm-start a new run from")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0, in this one)")
-    parser.add_argument("--vgg", type=Path, help="VGG weights for perceptual losses (default: DIR/vgg16_features_fp16.npz)")
+    parser.add_argument("--vgg", type=Path, help=f"VGG weights for perceptual losses (default: DIR/{VGG_WEIGHTS})")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)
     run = options.run or Path("runs") / recipe.name

@@ -19,6 +19,7 @@ from training.errors import TrainingError
 from training.losses import TERMS
 from training.models import build
 from training.train import train
+from training.whole_pictures import restorer
 
 TWO = ["DnCNN", "fast"]
 
@@ -100,7 +101,7 @@ def test_unknown_contender_names_the_nearest() -> None:
 def test_whole_pictures_are_restored_at_any_size(white: np.ndarray) -> None:
     torch.manual_seed(0)
     model = build("fast", channels=[8, 16], blocks=[1, 1]).eval()
-    restore = compare.restorer(model, Accelerator(mixed_precision="bf16"))
+    restore = restorer(model, Accelerator(mixed_precision="bf16"))
     halftone = white[:64, :80]
     restored = restore(halftone)
     exact = model(torch.from_numpy(halftone.astype(np.float32))[None, None])[0, 0].clamp(0, 1).numpy()

@@ -13,8 +13,8 @@ import sdk
 from sdk.halftoning import halftone
 from training import evaluate_cdh, evaluate_halftones
 from training.evaluate_cdh import LEARNT, PROTOCOL, UNSEEN, mean_of, measure_all
-from training.evaluate_halftones import low_frequency_power, measured, spectrum, tone_error
-from training.metrics import tone_psnr
+from training.evaluate_halftones import low_frequency_power, measured, spectrum
+from training.metrics import tone_error, tone_psnr
 
 
 def blue(photo: np.ndarray, seed: int) -> np.ndarray:
@@ -75,8 +75,8 @@ def test_white_noise_is_white_and_blue_noise_is_not() -> None:
 
 def test_tones_of_error_diffusion_are_truer_than_those_of_noise(photo: np.ndarray) -> None:
     crop = photo[:128, :128]
-    diffused = tone_error(lambda picture, _: halftone(picture, "floyd-steinberg"), [crop])
-    assert 3 * diffused < tone_error(white_noise, [crop])
+    diffused = tone_error(halftone(crop, "floyd-steinberg"), crop)
+    assert 3 * diffused < tone_error(white_noise(crop, 0), crop)
     assert tone_psnr(halftone(crop, "floyd-steinberg").astype(np.uint8) * 255, crop) == pytest.approx(
         20 * np.log10(255 / diffused), abs=0.01
     )

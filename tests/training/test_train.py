@@ -54,7 +54,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def score(model: torch.nn.Module, folder: Path) -> float:
-    return validate(model, validation_set(folder / "val", TINY), CPU)["floyd-steinberg"]
+    return validate(model, validation_set(folder / "val", TINY), CPU, TINY)["floyd-steinberg"]
 
 
 def test_training_improves_on_the_untrained_network(folder: Path, trained: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_recipe_with_prints_is_trained_and_looked_at(folder: Path, tmp_path: P
     assert examples["prints"][0][0].shape[1] == 3
     model, _, progress = load_model(train(recipe, folder, tmp_path, steps=3))
     assert progress["steps"] == 3
-    assert set(validate(model, examples, CPU)) == {"bayer", "prints"}
+    assert set(validate(model, examples, CPU, recipe)) == {"bayer", "prints"}
 
 
 def test_commands_end_with_the_message_of_an_error() -> None:

@@ -74,17 +74,18 @@ class CDH(nn.Module, ABC):
     def velocity(self, x: Tensor, conditions: Tensor, t: int | Tensor) -> Tensor:
         """v at the states x of time t, or of times t (N,)."""
         planes = torch.cat([x.to(conditions.dtype), conditions], dim=1)
-        if isinstance(t, Tensor):
-            return self.denoiser(planes, self.denoiser.embed((t + 1) / self.plan.timesteps)).float()  # type: ignore[operator]
-        return self.denoiser(planes, self.frozen[t] if t in self.frozen else self._embed(t, x.device)).float()
-
-    def freeze(self) -> None:
-        """Compute what the times of the sampler mean to the network once: for export."""
-        self.frozen = {t: self._embed(t, torch.device("cpu")) for t in grid(self.plan.timesteps, self.steps)}
+        if isinstance(t, int) and t in self.frozen:
+            return self.denoiser(planes, self.frozen[t]).float()
+        times = t if isinstance(t, Tensor) else torch.tensor([t], device=x.device)
+        return self.denoiser(planes, self._embed(times)).float()
 
     @torch.no_grad()
-    def _embed(self, t: int, device: torch.device) -> Tensor:
-        return self.denoiser.embed(torch.tensor([(t + 1) / self.plan.timesteps], device=device))  # type: ignore[operator]
+    def freeze(self) -> None:
+        """Compute what the times of the sampler mean to the network once: for export."""
+        self.frozen = {t: self._embed(torch.tensor([t])) for t in grid(self.plan.timesteps, self.steps)}
+
+    def _embed(self, times: Tensor) -> Tensor:
+        return self.denoiser.embed((times + 1) / self.plan.timesteps)  # type: ignore[operator]
 
     def denoising_loss(self, given: Tensor, wanted: Tensor) -> Tensor:
         """Mean squared error of v at times spread evenly over the batch (Ho et al. 2020, eq. 14, for v)."""
