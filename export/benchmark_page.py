@@ -72,15 +72,16 @@ def _machine(book: dict[str, Any]) -> list[str]:
         parts.append(
             f"Ceilings of {where}, GFLOP/s of a matrix product: {', '.join(products) or 'not measured (torch does not see it)'}{memory}.\n"
         )
-    rows = sorted(book["rows"], key=lambda row: (row["size"], row["batch"]))  # stable: models and runners stay in order
+    rows = sorted(book["rows"], key=lambda row: (row["size"], row["batch"], -row["threads"]))  # stable: models and runners stay in order
     versions = sorted({f"{row['runtime']} {row['version']}" for row in rows})
     if versions:
-        parts.append(f"{', '.join(versions)}; {rows[0]['threads']} threads.\n")
-        firsts: dict[tuple[int, int], dict[str, Any]] = {}
+        threads = sorted({row["threads"] for row in rows})
+        parts.append(f"{', '.join(versions)}; {' and '.join(map(str, threads))} threads.\n")
+        firsts: dict[tuple[int, ...], dict[str, Any]] = {}
         for row in rows:
             if row["end_to_end"]:
-                firsts.setdefault((row["size"], row["batch"]), row)
-        lines = [_line(row, firsts.get((row["size"], row["batch"])), book["ceilings"]) for row in rows]
+                firsts.setdefault(_compared(row), row)
+        lines = [_line(row, firsts.get(_compared(row)), book["ceilings"], len(threads) > 1) for row in rows]
         parts.append("\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *lines]) + "\n")
     by_reason: dict[str, list[str]] = {}
     for model, reason in book["left_out"].items():
@@ -97,9 +98,15 @@ def _machine(book: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str, Any]) -> str:
+def _compared(row: dict[str, Any]) -> tuple[int, ...]:
+    """Rows alike in this have their speeds compared."""
+    return row["size"], row["batch"], row["threads"]
+
+
+def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str, Any], name_threads: bool) -> str:
     whole, network = row["end_to_end"], row["network"]
-    cells = [row["model"], f"{row['runtime']}, {row['device']} {row['precision']}{'*' if row['other_work'] > BUSY else ''}", pictures(row)]
+    runs_on = f"{row['runtime']}, {row['device']} {row['precision']}" + (f", {row['threads']} threads" if name_threads else "")
+    cells = [row["model"], runs_on + ("*" if row["other_work"] > BUSY else ""), pictures(row)]
     if whole:
         speed = f"{first['end_to_end']['p50_s'] / whole['p50_s']:.2f}" if first else ""
         cells += [f"{whole['p50_s'] * 1e3:.1f}", f"{whole['p95_s'] * 1e3:.1f}", f"{megapixels(row) / whole['p50_s']:.2f}", speed]

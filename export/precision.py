@@ -31,6 +31,7 @@ from sdk.images import from_unit
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
+from training.arguments import count
 from training.config import Recipe, load_recipe
 from training.data import photo_paths, read_grey, read_rgb
 from training.degradations import HalftoneFamily, degrade
@@ -100,7 +101,7 @@ def whole_pictures(folder: Path, recipe: Recipe, metadata: ModelMetadata) -> lis
         height, width = (extent // metadata.size_multiple * metadata.size_multiple for extent in photo.shape[:2])
         photo = photo[:height, :width]
         if plain:
-            pairs.append(Pair(halftone(photo, "floyd-steinberg").astype(np.float32)[None, None], photo))
+            pairs.append(Pair(_planes(halftone(photo, "floyd-steinberg"), metadata, rng), photo))
         else:
             pairs.append(_pair(photo, recipe, metadata, rng))
     return pairs
@@ -108,10 +109,15 @@ def whole_pictures(folder: Path, recipe: Recipe, metadata: ModelMetadata) -> lis
 
 def _pair(photo: np.ndarray, recipe: Recipe, metadata: ModelMetadata, rng: np.random.Generator) -> Pair:
     given, target = degrade(np.ascontiguousarray(photo), recipe.data.families, rng)
+    return Pair(_planes(given, metadata, rng), from_unit(target, np.uint8))
+
+
+def _planes(given: np.ndarray, metadata: ModelMetadata, rng: np.random.Generator) -> np.ndarray:
+    """HxW or HxWx3 -> (1, planes, H, W) float32, with noise where the network needs it."""
     planes = np.moveaxis(np.atleast_3d(given), -1, 0)[None].astype(np.float32)
     if metadata.needs_noise:
         planes = np.concatenate([planes, rng.standard_normal(planes[:, :1].shape, np.float32)], axis=1)
-    return Pair(np.ascontiguousarray(planes), from_unit(target, np.uint8))
+    return np.ascontiguousarray(planes)
 
 
 def _read(path: Path, metadata: ModelMetadata) -> np.ndarray:
@@ -182,7 +188,7 @@ def make(model: str, data: Path, output: Path, recipe_name: str | None, precisio
     metadata = ModelMetadata.from_props(read_props(source, where), where)
     if precision_of(source, where) != "fp32" or metadata.task not in ("inverse-halftoning", "bit-depth-expansion"):
         raise ModelError(f"{where} is not an fp32 model that restores photographs; its variants are made of such models.")
-    recipe = load_recipe(recipe_name or metadata.name)
+    recipe = load_recipe(recipe_name or metadata.training.get("recipe", metadata.name))
     graph = with_float_weights(onnx.load_from_string(source))
     pictures = whole_pictures(data / "test" / "kodak24", recipe, metadata)
     fp32 = restored(runner(graph, threads), pictures)
@@ -233,8 +239,8 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="released models' names, or .onnx files of export.to_onnx")
     parser.add_argument("--data", type=Path, required=True, help="folder with val/ and test/kodak24/")
     parser.add_argument("--precisions", nargs="+", default=["fp16", "int8"], choices=["fp16", "int8"])
-    parser.add_argument("--recipe", help="whose degradations the pictures get (default: the recipe of the model's name)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--recipe", help="whose degradations the pictures get (default: the recipe it was trained by)")
+    parser.add_argument("--threads", type=count, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/precision"), help="folder for the files (default: runs/precision)")
     options = parser.parse_args()
     for model in options.models:

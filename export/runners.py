@@ -102,7 +102,8 @@ class TorchBackend:
         except ImportError as error:
             raise MissingDependencyError("torch is not installed: pip install 'inverse-halftoner[export]'.") from error
         from training.checkpoints import warm_start
-        from training.models import build
+        from training.models import ARCHITECTURES, build
+        from training.models.construct import parameters_of
 
         if runner.device == "cuda" and not torch.cuda.is_available():
             raise DeviceError(f"torch {torch.__version__} sees no CUDA GPU")
@@ -111,12 +112,12 @@ class TorchBackend:
         torch.set_num_threads(threads)
         data, where = model_bytes(model)
         self.metadata = read_props(data, where)
-        trained = dict(ModelMetadata.from_props(self.metadata, where).training)
-        arguments = {key: trained[key] for key in trained if key not in ("architecture", "steps", "seconds")}
+        trained = ModelMetadata.from_props(self.metadata, where).training
         try:
-            network = build(trained["architecture"], **arguments)
+            accepted = parameters_of(ARCHITECTURES[trained["architecture"]])
+            network = build(trained["architecture"], **{key: trained[key] for key in accepted if key in trained})
             missing = warm_start(network, releases()[model].path if model in releases() else Path(model))
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise ModelError(f"{where} does not say what network of training.models it is ({error})") from error
         if missing:
             raise ModelError(f"{where} does not hold all weights of the network in torch: {', '.join(missing[:3])} ...")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 from torch.export import Dim
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from export.exported import as_exported
 from export.verify import Inputs, measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.errors import OptionError
 from sdk.metadata import ModelMetadata
-from training.checkpoints import load_model
+from training.arguments import count
 from training.config import RECIPES, Recipe, load_recipe
 from training.cost import kflop_per_pixel
 from training.errors import said_plainly
@@ -40,16 +38,12 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
 
     steps: of the sampler of diffusion models, unrolled in the graph (default: the recipe's). name: default: the recipe's, and the steps.
     """
-    model, recipe, progress = load_model(weights)
-    fold_batch_norms(model)
-    model.half().float()  # round once, so that torch and the stored file agree
+    model, recipe, progress = as_exported(weights, steps)
+    arguments, evaluations = dict(recipe.model), 1
     if isinstance(model, CDH):
-        model.steps = steps or model.steps
-        model.freeze()
-        name = name or f"{recipe.name}-{model.steps}step"
-    elif steps is not None:
-        raise OptionError(f"{weights} is a {recipe.architecture}, no diffusion model: it has no steps. Leave --steps out.")
-
+        evaluations = model.steps
+        arguments.pop("steps", None)  # the recipe's, and no steps of training
+        name = name or f"{recipe.name}-{evaluations}step"
     inputs = Inputs.of(model)
     graph = slim(trace(model, inputs))
     store_weights_as_fp16(graph)
@@ -61,31 +55,20 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         conditions=inputs.conditions,
         needs_noise=inputs.needs_noise,
         tone_search=bool(getattr(model, "tone_search", False)),
-        num_inference_steps=model.steps if isinstance(model, CDH) else 1,
+        num_inference_steps=evaluations,
         size_multiple=inputs.multiple,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model, inputs.count), 1),
-        training={**progress, "architecture": recipe.architecture, **recipe.model},
+        training={"recipe": recipe.name, "architecture": recipe.architecture, **arguments, **progress},
         **card(recipe),
     )
+    graph.ir_version = IR_VERSION
+    onnx.helper.set_model_props(graph, metadata.to_props())
+    backend = OnnxRuntimeBackend(graph.SerializeToString(), "cpu", where=f"the export of {weights}")
+    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=measure_halo(backend, inputs))
     target.parent.mkdir(parents=True, exist_ok=True)
     write(graph, metadata, target)
-    backend = OnnxRuntimeBackend(target.read_bytes(), "cpu", where=str(target))
-    halo = measure_halo(backend, inputs)
-    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo)
-    write(graph, metadata, target)
     return metadata
-
-
-def fold_batch_norms(model: nn.Module) -> None:
-    """Each batch norm into the convolution before it: runtimes do so after the weights are rounded, which makes another network."""
-    for stack in model.modules():
-        if not isinstance(stack, nn.Sequential):
-            continue
-        for i, (layer, norm) in enumerate(pairwise(stack)):
-            if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                stack[i] = fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))
-                stack[i + 1] = nn.Identity()
 
 
 def card(recipe: Recipe) -> dict[str, Any]:
@@ -159,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, help="of the sampler of a diffusion model (default: the recipe's)")
+    parser.add_argument("--steps", type=count, help="of the sampler of a diffusion model (default: the recipe's)")
     parser.add_argument("--name", help="the model's (default: the recipe's; of a diffusion model <recipe>-<steps>step)")
     options = parser.parse_args()
     metadata = export(options.weights, options.output, options.steps, options.name)

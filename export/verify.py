@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from export.exported import as_exported
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.catalog import model_bytes
 from sdk.files import read
 from sdk.halftoning.palettes import quantise_bits
 from sdk.images import from_unit, to_unit
-from training.checkpoints import load_model
-from training.errors import said_plainly
+from sdk.metadata import ModelMetadata
+from sdk.onnx_file import read_props
+from training.errors import TrainingError, said_plainly
 
 TOLERANCE = 1e-4
 """Largest accepted absolute difference, values in [0, 1]."""
@@ -24,7 +27,7 @@ SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 SIZES = ((16, 24), (64, 64), (96, 160), (256, 256))
 
 
-class ParityError(Exception):
+class ParityError(TrainingError):
     """torch and onnxruntime disagree."""
 
 
@@ -115,12 +118,13 @@ def example_inputs(inputs: Inputs) -> list[np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("onnx", type=Path)
+    parser.add_argument("weights", type=Path, help="weights.safetensors of a run")
+    parser.add_argument("onnx", type=Path, help="what export.to_onnx made of them")
     options = parser.parse_args()
-    model, _, _ = load_model(options.weights)
-    backend = OnnxRuntimeBackend(options.onnx.read_bytes(), "cpu", where=str(options.onnx))
-    print(f"largest difference: {verify(model.half().float(), backend):.2e}")
+    data, where = model_bytes(options.onnx)
+    metadata = ModelMetadata.from_props(read_props(data, where), where)
+    model, _, _ = as_exported(options.weights, metadata.num_inference_steps if metadata.needs_noise else None)
+    print(f"largest difference: {verify(model, OnnxRuntimeBackend(data, 'cpu', where=where)):.2e}")
 
 
 if __name__ == "__main__":

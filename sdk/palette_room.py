@@ -47,7 +47,7 @@ LOOKED_AT = 1024
 """px; so much of a picture's middle, at most, is looked at for that."""
 STRIP = 256
 """Rows at a time."""
-MARGIN = WINDOW // 2 + 1
+MARGIN = 2 * (WINDOW // 2) + 1
 """Rows around a strip that its result depends on."""
 ENOUGH = 1e-12
 

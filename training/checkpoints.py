@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training.config import Recipe, from_table, to_table
+from training.errors import TrainingError
 from training.models import build
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
@@ -104,6 +105,12 @@ def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> No
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as stored:
-        header = {key: json.loads(value) for key, value in stored.metadata().items()}
-        return {name: stored.get_tensor(name) for name in stored.keys()}, header  # noqa: SIM118 - no mapping, it cannot be iterated
+    try:
+        with safe_open(path, framework="pt") as stored:
+            header = {key: json.loads(value) for key, value in (stored.metadata() or {}).items()}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping, it cannot be iterated
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}. Give the weights.safetensors of a run (python -m training.train).") from error
+    if not {"recipe", "progress"} <= set(header):
+        raise TrainingError(f"{path} holds no network of a run. Give the weights.safetensors that training.train wrote.")
+    return tensors, header

@@ -22,6 +22,7 @@ from torch import nn
 from sdk.catalog import tomllib
 from sdk.errors import OptionError, nearest
 from sdk.whole_files import write_whole
+from training.arguments import count
 from training.checkpoints import WEIGHTS, load_model, load_weights
 from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
 from training.cost import kflop_per_pixel
@@ -157,7 +158,7 @@ def page(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/, val/ and test/<set>/")
-    parser.add_argument("--steps", type=int, required=True, help="optimiser steps of each contender")
+    parser.add_argument("--steps", type=count, required=True, help="optimiser steps of each contender")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders of compare.toml (default: all)")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"), help="folder of the runs (default: runs/compare)")
     parser.add_argument("--vgg", type=Path, help=f"VGG weights for perceptual losses (default: DIR/{VGG_WEIGHTS})")

@@ -1,4 +1,4 @@
-"""Teach a diffusion model to sample in few steps: ``python -m training.distill cdh --data DIR --minutes 20``.
+"""Teach a diffusion model to sample in few steps: ``python -m training.distill cdh --data DIR --minutes 20``; resumes where it stopped.
 
 First the teacher, runs/<recipe>/weights.safetensors, samples many crops in many DDIM steps; what it came to is kept in
 runs/<recipe>/few-steps/. DDIM is deterministic, so each noise belongs to one end. The student, which starts as the teacher, learns to
@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import hashlib
+import json
 import math
 import time
 from pathlib import Path
@@ -20,14 +22,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdk.errors import OptionError, nearest
-from training.checkpoints import WEIGHTS, load_model, save_weights, warm_start
-from training.config import Recipe, load_recipe
+from sdk.whole_files import write_whole
+from training.arguments import add_training
+from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, load_model, save_checkpoint, save_weights, warm_start
+from training.config import Recipe, load_recipe, to_table
 from training.data import Pairs
 from training.diffusion import ddim, grid, split, trajectory
 from training.errors import said_plainly
@@ -37,6 +42,8 @@ from training.perceptual import VGG_WEIGHTS, VggLpips
 from training.train import make_optimisers, set_learning_rate, update_average, validate, validation_set
 
 ENDS = "ends.safetensors"
+SAVE_EVERY = 180
+"""Seconds between two checkpoints."""
 TERMS = ("trajectory", "truth", "lpips", "tone")
 
 
@@ -56,6 +63,24 @@ def sample_ends(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerat
         for name, value in (("given", given), ("wanted", wanted), ("noise", noise), ("ends", ends)):
             found[name].append(value.half().cpu())
     return {name: torch.cat(values) for name, values in found.items()}
+
+
+def ends_of(teacher: CDH, recipe: Recipe, data: Path, cache: Path, accelerator: Accelerator) -> dict[str, Tensor]:
+    """``sample_ends``, from the file ``cache`` if that is of the same teacher and settings; else it is written."""
+    config, identity = recipe.distillation, hashlib.sha256()
+    for tensor in teacher.state_dict().values():
+        identity.update(tensor.float().contiguous().cpu().numpy().tobytes())
+    identity.update(json.dumps([to_table(recipe.data), config.teacher_steps, config.crops, config.batch], sort_keys=True).encode())
+    made_of = {"made_of": identity.hexdigest()}
+    try:
+        with safe_open(cache, framework="pt") as stored:
+            if stored.metadata() == made_of:
+                return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping, it cannot be iterated
+    except (OSError, SafetensorError):  # there is none, or it is damaged
+        pass
+    ends = sample_ends(teacher, recipe, data, accelerator)
+    write_whole(cache, save(ends, made_of))
+    return ends
 
 
 class Distillation(nn.Module):
@@ -105,19 +130,15 @@ def distill(
     vgg: Path | None = None,
     start_from: Path | None = None,
 ) -> Path:
-    """Train the student; returns the path of its averaged weights. ``minutes`` or ``steps`` count without the teacher's sampling.
+    """Train the student, or go on with it; returns the path of its averaged weights.
 
-    ``start_from``: weights of an earlier student, in place of the teacher's.
+    ``minutes`` or ``steps`` count without the teacher's sampling, over all sessions of the run. ``start_from``: weights of an earlier
+    student, in place of the teacher's.
     """
     accelerator = Accelerator(mixed_precision="bf16")
     device, config = accelerator.device, recipe.distillation
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-    cache = run / ENDS
-    if not cache.is_file():
-        run.mkdir(parents=True, exist_ok=True)
-        save_file(sample_ends(teacher, recipe, data, accelerator), cache)
-    kept = load_file(cache)
-
+    kept = ends_of(teacher, recipe, data, run / ENDS, accelerator)
     student = copy.deepcopy(teacher).train()
     if start_from:
         warm_start(student, start_from)
@@ -128,11 +149,17 @@ def distill(
     loss_of = Distillation(config.weights, vgg or data / VGG_WEIGHTS).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = validation_set(data / "val", recipe)
     places = [(sampler, step) for sampler in config.samplers for step in range(sampler)]
-    bar = tqdm(total=steps, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
 
-    done, started = 0, time.monotonic()
+    done, spent = 0, 0.0  # steps, seconds
+    if (run / CHECKPOINT).is_file():
+        progress = load_checkpoint(run / CHECKPOINT, student, ema, optimisers)
+        done, spent = progress["distillation_steps"], progress["seconds"]
+    bar = tqdm(total=steps, initial=done, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
+
+    started = last_save = time.monotonic()
     while True:
-        elapsed = (time.monotonic() - started) / (60 * minutes) if minutes else done / (steps or recipe.steps)
+        seconds = spent + time.monotonic() - started
+        elapsed = seconds / (60 * minutes) if minutes else done / (steps or recipe.steps)
         if elapsed >= 1:
             break
         set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
@@ -152,26 +179,26 @@ def distill(
         bar.update()
         if done % recipe.validation.every == 0:
             bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, recipe).items()})
-            _save(run, ema, recipe, done, time.monotonic() - started)
+        if time.monotonic() - last_save > SAVE_EVERY:
+            last_save = time.monotonic()
+            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds))
     bar.close()
-    return _save(run, ema, recipe, done, time.monotonic() - started)
-
-
-def _save(run: Path, ema: nn.Module, recipe: Recipe, steps: int, seconds: float) -> Path:
-    save_weights(run / WEIGHTS, ema.state_dict(), recipe, {"distillation_steps": steps, "seconds": round(seconds, 1)})
+    progress = _progress(done, spent + time.monotonic() - started)
+    save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, progress)
+    save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)
     return run / WEIGHTS
+
+
+def _progress(steps: int, seconds: float) -> dict[str, float]:
+    return {"distillation_steps": steps, "seconds": round(seconds, 1)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="name of the recipe the teacher was trained by")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and val/")
+    add_training(parser, "the teacher's")
     parser.add_argument("--teacher", type=Path, help="its weights (default: runs/<recipe>/weights.safetensors)")
     parser.add_argument("--run", type=Path, help="folder of the student (default: runs/<recipe>/few-steps)")
-    parser.add_argument("--minutes", type=float, help="minutes of training, without the teacher's sampling")
-    parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
-    parser.add_argument("--start-from", type=Path, help="weights of an earlier student (default: the teacher's)")
-    parser.add_argument("--vgg", type=Path, help=f"VGG16 weights with LPIPS heads (default: DIR/{VGG_WEIGHTS})")
     options = parser.parse_args()
     teacher, stored, _ = load_model(options.teacher or Path("runs") / options.recipe / WEIGHTS)
     if not isinstance(teacher, CDH):

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sdk.analysis import Analysis, analyze, analyze_pixels
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
+from training.arguments import count
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.errors import said_plainly
@@ -213,7 +214,7 @@ def judge_scans(folder: Path) -> Iterator[tuple[str, str, Analysis]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with test/kodak24, test/cbsd68 and scans/")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth photograph (default: all)")
+    parser.add_argument("--every", type=count, default=1, metavar="N", help="take every Nth photograph (default: all)")
     parser.add_argument("--misses", action="store_true", help="list what was misjudged")
     options = parser.parse_args()
     scores = evaluate(options.data, every=options.every)

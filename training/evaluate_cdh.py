@@ -13,59 +13,61 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
 import sdk
-from sdk.whole_files import write_whole
 from training.checkpoints import load_model
+from training.data import DataError
 from training.errors import TrainingError, said_plainly
 from training.evaluate import DITHERS, PROTOCOL, Restore, dithers_named, measure, test_sets
 from training.metrics import Lpips
 from training.models.cdh import CDH
-from training.results import lpips_of, software, write
+from training.results import lpips_of, software, write, write_json
 from training.whole_pictures import machine, restorer
 
 LEARNT = ("floyd-steinberg", "jarvis-judice-ninke", "stucki", "burkes", "sierra")
 UNSEEN = ("simple-floyd-steinberg", "atkinson", "two-row-sierra", "sierra-lite")
+EVERY_METHOD = [*UNSEEN, *LEARNT]
 PAPER = {"CDH, the paper's": (24.24, 0.727), "PRL, the paper's": (22.82, 0.698)}
 """Jiang & Mu, Table 1: means over their four unseen methods."""
 
 
-def teacher_restores(path: Path, steps: int) -> Restore:
+def teacher_restores(path: Path, steps: int, accelerator: Accelerator) -> Restore:
     """bool HxW -> uint8 HxW by the diffusion model before its distillation."""
     model, recipe, _ = load_model(path)
     if not isinstance(model, CDH):
         raise TrainingError(f"{path} is a {recipe.architecture}, no diffusion model.")
     model.steps = steps
-    return restorer(model, Accelerator(mixed_precision="bf16"))
+    return restorer(model, accelerator)
 
 
 def measure_all(
     restorers: dict[str, tuple[Restore, str]], chosen: list[str], data: Path, path: Path, lpips: Lpips, slow: tuple[str, ...] = ()
 ) -> list[dict]:
-    """The rows of ``path`` and those that were missing there; written after each. ``slow`` restorers skip the learnt methods on COCO."""
-    sets = test_sets(data)
+    """The rows of ``path`` and those that were missing there; written after each. ``slow`` restorers skip the learnt methods on COCO.
+
+    Rows of a restorer that was another model then are measured anew.
+    """
+    sets, dithers = test_sets(data), dithers_named(chosen)
+    if missing := {PROTOCOL, "kodak24"} - set(sets):
+        raise DataError(f"{data}/test lacks {' and '.join(sorted(missing))} (coco_val50@256 is made of the pictures in coco_val50).")
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    done = {(row["restorer"], row["model"], row["dither"], row["set"]) for row in rows}
-    places = [(dither, PROTOCOL) for dither in chosen] + [(DITHERS[0].title, "kodak24")]
+    rows = [row for row in rows if row["restorer"] not in restorers or row["model"] == restorers[row["restorer"]][1]]
+    done = {(row["restorer"], row["dither"], row["set"]) for row in rows}
     todo = [
         (title, dither, place)
-        for title, (_, model) in restorers.items()
-        for dither, place in places
-        if place in sets
-        and (title, model, dither, place) not in done
-        and not (title in slow and place == PROTOCOL and dither not in UNSEEN)
+        for title in restorers
+        for dither, place in [*((dither, PROTOCOL) for dither in dithers), (DITHERS[0], "kodak24")]
+        if (title, dither.title, place) not in done and not (title in slow and place == PROTOCOL and dither.title not in UNSEEN)
     ]
     for title, dither, place in tqdm(todo, desc="rows"):
         restore, model = restorers[title]
-        scores = measure(restore, dithers_named([dither])[0], sets[place], lpips)
-        rows = [row for row in rows if (row["restorer"], row["dither"], row["set"]) != (title, dither, place)]
-        rows.append({"restorer": title, "model": model, "dither": dither, "set": place, **scores})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (json.dumps({"rows": rows}, indent=1) + "\n").encode())
-    return rows
+        scores = measure(restore, dither, sets[place], lpips)
+        rows.append({"restorer": title, "model": model, "dither": dither.title, "set": place, **scores})
+        write_json(path.parent, path.stem, {"rows": rows})
+    order = list(restorers)
+    return sorted(rows, key=lambda row: order.index(row["restorer"]) if row["restorer"] in order else len(order))
 
 
 def mean_of(rows: list[dict], restorer: str, dithers: tuple[str, ...]) -> dict[str, float] | None:
@@ -110,22 +112,28 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", required=True, help="released names or .onnx files")
     parser.add_argument("--teacher", type=Path, help="weights of the diffusion model they were distilled from")
     parser.add_argument("--data", type=Path, required=True, help="folder with test/<set>/")
-    parser.add_argument("--methods", nargs="+", default=[*UNSEEN, *LEARNT], help="error diffusions to measure on COCO (default: all nine)")
+    parser.add_argument("--methods", nargs="+", default=EVERY_METHOD, help="error diffusions to measure on COCO (default: all nine)")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
     restorers: dict[str, tuple[Restore, str]] = {}
     for model in options.models:
         released = sdk.InverseHalftoner(model, device="cpu")
+        if released.metadata.name in restorers:
+            raise TrainingError(f"{model} calls itself {released.metadata.name!r}, as another of --models does; give one of them.")
         restorers[released.metadata.name] = (released.run, json.dumps(released.metadata.training, sort_keys=True))
-    for steps in (50, 4) if options.teacher else ():
-        trained = load_model(options.teacher)[2]
-        restorers[f"teacher, {steps} DDIM steps"] = (teacher_restores(options.teacher, steps), json.dumps(trained, sort_keys=True))
-    slow = tuple(title for title in restorers if title.startswith("teacher, 50"))
+    command, ran_on = f"python -m training.evaluate_cdh --models {' '.join(options.models)}", software()
+    if options.teacher:
+        trained, accelerator = load_model(options.teacher)[2], Accelerator(mixed_precision="bf16")
+        for steps in (50, 4):
+            title = f"teacher, {steps} DDIM steps"
+            restorers[title] = (teacher_restores(options.teacher, steps, accelerator), json.dumps(trained, sort_keys=True))
+        command += f" --teacher {options.teacher}"
+        ran_on += f"; teacher on {machine(accelerator.device)}"
+    if options.methods != EVERY_METHOD:
+        command += f" --methods {' '.join(options.methods)}"
     path = options.output / "evaluations" / "cdh" / "cdh.json"
-    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), slow)
-    teacher = f" --teacher {options.teacher}" if options.teacher else ""
-    command = f"python -m training.evaluate_cdh --models {' '.join(options.models)}{teacher} --data DIR -o docs"
-    result = {"model": "cdh", "command": command, "software": f"{software()}; teacher on {machine(torch.device('cpu'))}", "rows": rows}
+    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), slow=("teacher, 50 DDIM steps",))
+    result = {"model": "cdh", "command": f"{command} --data DIR -o docs", "software": ran_on, "rows": rows}
     write(options.output, "cdh", result, page(result))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 import sdk
 from sdk.images import from_unit
+from training.arguments import count
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
@@ -181,7 +182,7 @@ def page(result: dict) -> str:
 
 def main() -> None:
     arguments = parser(__doc__, "folder with val/, test/kodak24, test/cbsd68, and scans/ if there are any")
-    arguments.add_argument("--limit", type=int, help="pictures of each set (default: all)")
+    arguments.add_argument("--limit", type=count, help="pictures of each set (default: all)")
     options = arguments.parse_args()
     restorer = sdk.InverseHalftoner(options.model, device="cpu")
     scans = options.data / "scans"

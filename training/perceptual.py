@@ -99,7 +99,8 @@ def _unit(features: Tensor) -> Tensor:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise TrainingError(
-            f"This recipe's loss looks at VGG features, but {path} is missing. Give --vgg an .npz or .pth of torchvision's VGG16 or VGG19."
+            f"Features of VGG are needed, but {path} is missing. Give --vgg an .npz or .pth of torchvision's VGG16 or VGG19 (for the term "
+            "lpips an .npz with LPIPS's heads, too)."
         )
     if path.suffix == ".npz":
         with np.load(path) as stored:

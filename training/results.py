@@ -8,6 +8,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from sdk.whole_files import write_whole
 from training.metrics import Lpips
 
 LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
@@ -33,9 +34,8 @@ def software() -> str:
 
 
 def write_json(folder: Path, name: str, result: dict) -> None:
-    """``folder``/<name>.json; folders on the way are made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    """``folder``/<name>.json, whole or not at all; folders on the way are made."""
+    write_whole(folder / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
 
 
 def write(output: Path, kind: str, result: dict, page: str) -> None:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
+from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
@@ -202,13 +203,9 @@ def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="a name in training/recipes, or a .toml file")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and val/")
+    add_training(parser, "fresh weights")
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
-    parser.add_argument("--steps", type=int, help="optimiser steps in all (default: the recipe's)")
-    parser.add_argument("--minutes", type=float, help="minutes of training in all, instead of steps")
-    parser.add_argument("--start-from", type=Path, help="weights.safetensors or a released .onnx to warm-start a new run from")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches (default: 0, in this one)")
-    parser.add_argument("--vgg", type=Path, help=f"VGG weights for perceptual losses (default: DIR/{VGG_WEIGHTS})")
     options = parser.parse_args()
     recipe = load_recipe(options.recipe)
     run = options.run or Path("runs") / recipe.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import sdk
 from export.release import release
 from export.to_onnx import export
 from export.verify import TOLERANCE, ParityError, verify
+from export.verify import main as verify_command
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import tomllib
 from training.checkpoints import save_weights, warm_start
 from training.config import RECIPES, Recipe, from_table, load_recipe
 from training.cost import kflop_per_pixel
+from training.errors import TrainingError
 from training.models import build
 
 TINY = {"channels": [8, 16], "blocks": [1, 1]}
@@ -63,6 +66,36 @@ def test_verify_refuses_other_weights(exported) -> None:
     torch.manual_seed(1)
     with pytest.raises(ParityError, match="differs from torch"):
         verify(build("fast", **TINY).eval(), OnnxRuntimeBackend(path.read_bytes(), "cpu"))
+
+
+def test_verify_measures_what_was_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch norms are folded before weights are rounded, and a sampler has the steps of the file, not those of the recipe."""
+    sizes = {"companding": {"channels": [8, 8, 8, 8, 8]}, "cdh": {"network": {"channels": [8, 16], "blocks": [1, 1]}}}
+    for architecture, steps in (("companding", None), ("cdh", 1)):
+        recipe = load_recipe(architecture)
+        recipe = dataclasses.replace(recipe, model={**recipe.model, **sizes[architecture]})
+        torch.manual_seed(0)
+        model = build(recipe.architecture, **recipe.model)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_()  # type: ignore[union-attr]
+                module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+        weights, file = tmp_path / f"{architecture}.safetensors", tmp_path / f"{architecture}.onnx"
+        save_weights(weights, model.state_dict(), recipe, {"steps": 0})
+        metadata = export(weights, file, steps)
+        assert (metadata.training["recipe"], metadata.training["steps"]) == (architecture, 0)  # steps of training
+        monkeypatch.setattr("sys.argv", ["verify", str(weights), str(file)])
+        verify_command()
+        assert "largest difference" in capsys.readouterr().out
+
+
+def test_a_failed_export_leaves_the_last_one(exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, path = exported
+    (tmp_path / "tiny.onnx").write_bytes(path.read_bytes())
+    monkeypatch.setattr("export.verify.TOLERANCE", -1.0)
+    with pytest.raises(TrainingError, match="differs from torch"):
+        export(path.with_name("weights.safetensors"), tmp_path / "tiny.onnx")
+    assert (tmp_path / "tiny.onnx").read_bytes() == path.read_bytes()
 
 
 def test_one_file_opset_20_with_weights_stored_as_fp16(exported) -> None:

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from sdk import catalog
+from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
 from sdk.errors import DeviceError, MissingDependencyError
+from sdk.images import to_unit
 from sdk.metadata import ModelMetadata
+from sdk.noise import noise_field
 
 SMALL = ModelMetadata(
     name="small",
@@ -143,6 +146,14 @@ def dots_onnx(two_plane_onnx: Callable[[ModelMetadata, float], Path]) -> Path:
     return two_plane_onnx(DOTS, 0.3)
 
 
+def network_on_whole(model: Path, pixels: np.ndarray, seed: int, channel: int = 0) -> np.ndarray:
+    """float32 HxW: what a network of two planes makes of a picture and the field of noise of its padded size, without tiles."""
+    height, width = pixels.shape
+    padded = np.pad(to_unit(pixels), ((0, -height % 8), (0, -width % 8)), mode="symmetric")
+    planes = np.stack([padded, noise_field(seed, channel, *padded.shape)])[None]
+    return OnnxRuntimeBackend(model.read_bytes(), "cpu").run(planes)[0, 0, :height, :width]
+
+
 @pytest.fixture
 def catalog_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Called with ONNX files, makes the catalog list ``fast`` and these, each under its own name; afterwards it is the true one."""
@@ -155,6 +166,7 @@ def catalog_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
             metadata = metadata_of(path)
             digest = hashlib.sha256(Path(shutil.copy(path, folder)).read_bytes()).hexdigest()
             rows.append(f'[{metadata.name}]\nfile = "{path.name}"\nsha256 = "{digest}"\nkinds = {list(metadata.kinds)}')
+            rows.append(f'input_color = "{metadata.input_color}"')
             rows.append('summary = "for tests"\nlicence = "Apache-2.0"\nmetrics = {}\n')
         (folder / "models.toml").write_text("\n".join(rows), encoding="utf-8")
         monkeypatch.setattr(catalog, "FOLDER", folder)

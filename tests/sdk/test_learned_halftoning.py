@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import released_for
 from sdk.cli import main
 from sdk.direct_binary_search import search
@@ -23,8 +22,7 @@ from sdk.errors import ModelError, OptionError
 from sdk.files import ImageFile, read, write
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.noise import noise_field
-from tests.sdk.conftest import DOTS
+from tests.sdk.conftest import DOTS, network_on_whole
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +42,7 @@ def rgb(photo: np.ndarray) -> np.ndarray:
 
 
 def whole(model: Path, pixels: np.ndarray, seed: int, channel: int = 0) -> np.ndarray:
-    """What the network makes of a picture and the field of its padded size, without tiles."""
-    height, width = pixels.shape
-    padded = np.pad(to_unit(pixels), ((0, -height % 8), (0, -width % 8)), mode="symmetric")
-    planes = np.stack([padded, noise_field(seed, channel, *padded.shape)])[None]
-    return OnnxRuntimeBackend(model.read_bytes(), "cpu").run(planes)[0, 0, :height, :width] > 0.5
+    return network_on_whole(model, pixels, seed, channel) > 0.5
 
 
 # What comes out

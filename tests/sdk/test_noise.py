@@ -21,7 +21,7 @@ from sdk.files import ImageFile, read, write
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.noise import noise_field
-from tests.sdk.conftest import BITS, DOTS, NOISY, SMALL
+from tests.sdk.conftest import BITS, DOTS, NOISY, SMALL, network_on_whole
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,6 @@ def dots(white: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def colour_dots(white: np.ndarray) -> np.ndarray:
     return np.stack([white[y : y + 61, 300:390] for y in (100, 200, 300)], axis=-1)
-
-
-def whole(model: Path, pixels: np.ndarray, seed: int, channel: int = 0) -> np.ndarray:
-    """What the network makes of a picture and the field of its padded size, without tiles."""
-    height, width = pixels.shape
-    padded = np.pad(to_unit(pixels), ((0, -height % 8), (0, -width % 8)), mode="symmetric")
-    planes = np.stack([padded, noise_field(seed, channel, *padded.shape)])[None]
-    return OnnxRuntimeBackend(model.read_bytes(), "cpu").run(planes)[0, 0, :height, :width]
 
 
 # The field
@@ -75,7 +67,7 @@ def test_every_seed_and_channel_has_its_own() -> None:
 def test_the_network_gets_the_field_of_the_padded_picture(
     restorer: sdk.InverseHalftoner, noisy_onnx: Path, dots: np.ndarray, seed: int
 ) -> None:
-    np.testing.assert_array_equal(restorer.run(dots, seed=seed), from_unit(whole(noisy_onnx, dots, seed), np.uint8))
+    np.testing.assert_array_equal(restorer.run(dots, seed=seed), from_unit(network_on_whole(noisy_onnx, dots, seed), np.uint8))
 
 
 def test_same_seed_same_pixels_and_another_slightly_others(restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:
@@ -91,11 +83,11 @@ def test_tiled_equals_whole(noisy_onnx: Path, white: np.ndarray, shape: tuple[in
     region = white[: shape[0], : shape[1]].astype(np.float32)
     tiled = sdk.InverseHalftoner(noisy_onnx, device="cpu")
     assert tiled.describe()["tile"] == 64
-    np.testing.assert_allclose(tiled.run(region, seed=2), np.clip(whole(noisy_onnx, region, 2), 0, 1), atol=1e-5)
+    np.testing.assert_allclose(tiled.run(region, seed=2), np.clip(network_on_whole(noisy_onnx, region, 2), 0, 1), atol=1e-5)
 
 
 def test_each_channel_of_colour_has_its_own_field(restorer: sdk.InverseHalftoner, noisy_onnx: Path, colour_dots: np.ndarray) -> None:
-    expected = [from_unit(whole(noisy_onnx, colour_dots[..., c], 4, channel=c), np.uint8) for c in range(3)]
+    expected = [from_unit(network_on_whole(noisy_onnx, colour_dots[..., c], 4, channel=c), np.uint8) for c in range(3)]
     np.testing.assert_array_equal(restorer.run(colour_dots, seed=4), np.stack(expected, axis=-1))
 
 

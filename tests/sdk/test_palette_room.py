@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sdk
+from sdk import palette_room
 from sdk.analysis.levels import distinct_colors
 from sdk.errors import OptionError
 from sdk.images import from_unit, to_unit
@@ -124,6 +125,16 @@ def test_strips_show_no_seams(rgb: np.ndarray) -> None:
     whole = keep_to_palette(restored, few)
     turned = keep_to_palette(np.ascontiguousarray(restored.swapaxes(0, 1)), np.ascontiguousarray(few.swapaxes(0, 1)))
     np.testing.assert_allclose(whole, turned.swapaxes(0, 1), atol=1e-4)
+
+
+def test_strips_change_nothing(rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the picture is dithered, half is flat: what a row depends on changes from one to the other."""
+    few = np.tile(sdk.Halftoner("palette", colors=64).run(rgb), (3, 1, 1))[: 2 * STRIP + 90]
+    few[:, : few.shape[1] // 2] &= 0xC0
+    restored = smoothed(few)
+    strips = keep_to_palette(restored, few)
+    monkeypatch.setattr(palette_room, "STRIP", len(few))
+    np.testing.assert_allclose(strips, keep_to_palette(restored, few), atol=1e-7)
 
 
 def test_dither_is_restored_and_what_is_nearly_exact_is_kept(photo: np.ndarray, gif: sdk.InverseHalftoner) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +14,8 @@ import sdk
 from export.to_onnx import export
 from sdk.errors import OptionError
 from tests.training.test_losses import vgg_file
-from training.checkpoints import load_model, load_weights, warm_start
+from training import distill as distillation
+from training.checkpoints import WEIGHTS, load_model, load_weights, warm_start
 from training.config import DataConfig, DistillationConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.data import Pairs
 from training.degradations import HalftoneFamily, LearnedHalftone
@@ -51,16 +51,6 @@ def built(architecture: str, **arguments) -> CDH:
         for parameter in model.parameters():  # fresh networks say nothing, which would hide mistakes
             parameter.add_(0.05 * torch.randn(parameter.shape))
     return model.eval()
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
-    root = tmp_path_factory.mktemp("photos")
-    for name, left in (("train/a", 0), ("train/b", 200), ("val/c", 400), ("val/d", 600)):
-        path = root / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), photo[200:328, left : left + 128])
-    return root
 
 
 @pytest.mark.parametrize("architecture", ["cdh", "cdh-halftone"])
@@ -169,6 +159,27 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
     assert (tmp_path / "few-steps" / "ends.safetensors").stat() == kept
     with pytest.raises(OptionError, match=r"1\.\.48"):
         export(taught, tmp_path / "49.onnx", 49)
+
+
+def test_distillation_goes_on_where_it_stopped(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, recipe, _ = load_model(train(replace(TINY, steps=1), photos, tmp_path))
+    assert isinstance(teacher, CDH)
+    sampled, taught = [], []
+    sample, learn = distillation.sample_ends, Distillation.forward
+    monkeypatch.setattr(distillation, "sample_ends", lambda *arguments: sampled.append(1) or sample(*arguments))
+    monkeypatch.setattr(Distillation, "forward", lambda *arguments: taught.append(1) or learn(*arguments))
+
+    def go_on(steps: int, recipe: Recipe = recipe) -> tuple[int, int]:
+        distill(teacher, recipe, photos, tmp_path / "few-steps", None, steps)
+        return len(sampled), len(taught)
+
+    assert go_on(3) == (1, 3)
+    assert go_on(5) == (1, 5)
+    assert load_weights(tmp_path / "few-steps" / WEIGHTS)[2]["distillation_steps"] == 5
+    ends = tmp_path / "few-steps" / "ends.safetensors"
+    ends.write_bytes(ends.read_bytes()[:-7])  # damaged
+    assert go_on(6) == (2, 6)
+    assert go_on(7, replace(recipe, distillation=replace(recipe.distillation, teacher_steps=4))) == (3, 7)  # other ends
 
 
 def test_steps_share_their_weights_in_the_file(tmp_path: Path, photos: Path) -> None:

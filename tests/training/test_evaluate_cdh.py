@@ -12,6 +12,7 @@ import pytest
 import sdk
 from sdk.halftoning import halftone
 from training import evaluate_cdh, evaluate_halftones
+from training.data import DataError
 from training.evaluate_cdh import LEARNT, PROTOCOL, UNSEEN, mean_of, measure_all
 from training.evaluate_halftones import low_frequency_power, measured, spectrum
 from training.metrics import tone_error, tone_psnr
@@ -52,10 +53,14 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, photo: np.ndarra
     assert len(calls) == 6
     rows = measure_all({"blur": (restore, "trained on")}, list(UNSEEN), **arguments)  # type: ignore[arg-type]
     assert len(calls) == 11
-    assert len(rows) == 6
-    assert {row["model"] for row in rows if row["dither"] in UNSEEN} == {"trained on"}
+    assert len(rows) == 5  # no mean of two models: burkes of the old one is gone
+    assert {row["model"] for row in rows} == {"trained on"}
     rows = measure_all({"slow": (restore, "1")}, ["burkes"], **arguments, slow=("slow",))  # type: ignore[arg-type]
     assert [row["set"] for row in rows if row["restorer"] == "slow"] == ["kodak24"]
+
+    (tmp_path / "test" / "coco_val50").rename(tmp_path / "test" / "others")
+    with pytest.raises(DataError, match=r"lacks coco_val50@256"):
+        measure_all({"blur": (restore, "2")}, ["burkes"], **arguments)  # type: ignore[arg-type]
 
     page = evaluate_cdh.page({"command": "c", "software": "s", "rows": json.loads(path.read_text())["rows"]})
     assert f"| blur | {mean['psnr']:.2f} / " in page

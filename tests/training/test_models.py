@@ -143,3 +143,19 @@ def test_build_takes_lists_for_tuples() -> None:
 def test_unknown_architecture_names_the_nearest() -> None:
     with pytest.raises(OptionError, match="Did you mean 'fast'"):
         build("fats")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "said"),
+    [
+        ("fast", {"chanels": [8]}, "'fast' has no argument 'chanels'. Did you mean 'channels'"),
+        ("fast", {"channels": [8, 16, 32], "blocks": [1, 1]}, "channels has 3 levels and blocks 2"),
+        ("cdh", {"network": {"chanels": [8]}}, "'small' has no argument 'chanels'"),
+        ("cdh", {"guided": True}, "'cdh' has no argument 'guided'"),
+        ("cdh-halftone", {"guided": True, "denoiser": "smal"}, "Did you mean 'small'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(architecture: str, arguments: dict, said: str) -> None:
+    with pytest.raises(OptionError) as error:
+        build(architecture, **arguments)
+    assert said in str(error.value)

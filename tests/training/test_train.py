@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
+from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights, warm_start
 from training.config import DataConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.degradations import HalftoneFamily
-from training.errors import said_plainly
+from training.errors import TrainingError, said_plainly
 from training.models import build
 from training.models.fast import FastNet
 from training.models.prl import PRL
@@ -35,44 +36,33 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
-    """train/ and val/ with two photographs of 128x128 px each."""
-    root = tmp_path_factory.mktemp("photos")
-    for name, left in (("train/a", 0), ("train/b", 200), ("val/c", 400), ("val/d", 600)):
-        path = root / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), photo[200:328, left : left + 128])
-    return root
-
-
-@pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of the tiny recipe, without a break."""
     run = tmp_path_factory.mktemp("run")
-    assert train(TINY, folder, run) == run / WEIGHTS
+    assert train(TINY, photos, run) == run / WEIGHTS
     return run
 
 
-def score(model: torch.nn.Module, folder: Path) -> float:
-    return validate(model, validation_set(folder / "val", TINY), CPU, TINY)["floyd-steinberg"]
+def score(model: torch.nn.Module, photos: Path) -> float:
+    return validate(model, validation_set(photos / "val", TINY), CPU, TINY)["floyd-steinberg"]
 
 
-def test_training_improves_on_the_untrained_network(folder: Path, trained: Path) -> None:
+def test_training_improves_on_the_untrained_network(photos: Path, trained: Path) -> None:
     torch.manual_seed(TINY.data.seed)
     untrained = build(TINY.architecture, **TINY.model).eval()
     model, _, _ = load_model(trained / WEIGHTS)
-    assert score(model, folder) > score(untrained, folder) + 5
-    dots = np.mean([(dots.numpy()[0, 0] - photo / 255) ** 2 for dots, photo in validation_set(folder / "val", TINY)["floyd-steinberg"]])
-    assert score(model, folder) > 10 * np.log10(1 / dots) + 3  # and on the halftone itself
+    assert score(model, photos) > score(untrained, photos) + 5
+    dots = np.mean([(dots.numpy()[0, 0] - photo / 255) ** 2 for dots, photo in validation_set(photos / "val", TINY)["floyd-steinberg"]])
+    assert score(model, photos) > 10 * np.log10(1 / dots) + 3  # and on the halftone itself
 
 
 @pytest.mark.parametrize("optimiser", ["muon", "adamw"])
-def test_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path, optimiser: str) -> None:
+def test_resumed_run_equals_an_uninterrupted_one(photos: Path, tmp_path: Path, optimiser: str) -> None:
     recipe = replace(TINY, steps=12, optimiser=replace(TINY.optimiser, name=optimiser))
-    train(recipe, folder, tmp_path / "whole")
-    train(recipe, folder, tmp_path / "parts", stop_after=5)
+    train(recipe, photos, tmp_path / "whole")
+    train(recipe, photos, tmp_path / "parts", stop_after=5)
     assert load_weights(tmp_path / "parts" / WEIGHTS)[2]["steps"] == 5
-    train(recipe, folder, tmp_path / "parts")
+    train(recipe, photos, tmp_path / "parts")
     assert load_weights(tmp_path / "parts" / WEIGHTS)[2]["steps"] == 12
     for name in (WEIGHTS, CHECKPOINT):
         whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
@@ -81,15 +71,15 @@ def test_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path, o
         assert not different
 
 
-def test_a_finished_run_is_left_as_it_is(folder: Path, trained: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(photos: Path, trained: Path) -> None:
     before = load_file(trained / CHECKPOINT)
-    train(TINY, folder, trained)
+    train(TINY, photos, trained)
     after = load_file(trained / CHECKPOINT)
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_warm_start_begins_at_the_given_weights(folder: Path, trained: Path, tmp_path: Path) -> None:
-    weights = train(TINY, folder, tmp_path, start_from=trained / WEIGHTS, stop_after=0)
+def test_warm_start_begins_at_the_given_weights(photos: Path, trained: Path, tmp_path: Path) -> None:
+    weights = train(TINY, photos, tmp_path, start_from=trained / WEIGHTS, stop_after=0)
     assert all(torch.equal(value, load_file(trained / WEIGHTS)[key]) for key, value in load_file(weights).items())
 
 
@@ -105,6 +95,26 @@ def test_weights_file_round_trip(tmp_path: Path) -> None:
     halftone = torch.rand(1, 1, 32, 40).round()
     assert torch.equal(loaded(halftone), model(halftone))
     assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS]  # nothing partial is left
+
+
+def test_files_that_are_no_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"nowhere\.safetensors cannot be read"):
+        load_model(tmp_path / "nowhere.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(save({"a": torch.zeros(9)})[:-5])
+    with pytest.raises(TrainingError, match=r"cut\.safetensors cannot be read"):
+        load_model(tmp_path / "cut.safetensors")
+    (tmp_path / "other.safetensors").write_bytes(save({"a": torch.zeros(9)}))
+    with pytest.raises(TrainingError, match="holds no network of a run"):
+        load_model(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("budget", [("--steps", "0"), ("--minutes", "0"), ("--steps", "-3"), ("--minutes", "nan")])
+def test_a_budget_of_nothing_is_refused(budget: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_training(parser, "fresh weights")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--data", "photos", *budget])
+    assert f"{budget[1]} is not above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16), (96, 864), (864, 96), (32, 400)])
@@ -200,7 +210,7 @@ def test_a_colour_network_starts_from_a_grey_one(trained: Path) -> None:
         assert torch.allclose(colour(picture.repeat(1, 3, 1, 1)), grey(picture).repeat(1, 3, 1, 1), atol=1e-5)
 
 
-def test_a_recipe_with_prints_is_trained_and_looked_at(folder: Path, tmp_path: Path) -> None:
+def test_a_recipe_with_prints_is_trained_and_looked_at(photos: Path, tmp_path: Path) -> None:
     scan = load_recipe("scan")
     recipe = replace(
         scan,
@@ -208,10 +218,10 @@ def test_a_recipe_with_prints_is_trained_and_looked_at(folder: Path, tmp_path: P
         data=replace(scan.data, crop=32, batch=2),
         validation=ValidationConfig(every=2, pictures=2, methods=("bayer",)),
     )
-    examples = validation_set(folder / "val", recipe)
+    examples = validation_set(photos / "val", recipe)
     assert set(examples) == {"bayer", "prints"}
     assert examples["prints"][0][0].shape[1] == 3
-    model, _, progress = load_model(train(recipe, folder, tmp_path, steps=3))
+    model, _, progress = load_model(train(recipe, photos, tmp_path, steps=3))
     assert progress["steps"] == 3
     assert set(validate(model, examples, CPU, recipe)) == {"bayer", "prints"}
 

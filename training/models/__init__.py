@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from sdk.errors import OptionError, nearest
 from training.models.cdh import HalftoneCDH, InverseCDH
 from training.models.companding_unet import CompandingUNet
+from training.models.construct import construct
 from training.models.dehalftone import DeHalftone
 from training.models.dncnn import DnCNN
 from training.models.fast import FastNet
@@ -32,7 +32,5 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 
 
 def build(architecture: str, **arguments: Any) -> nn.Module:
-    """A network with fresh weights; lists from TOML are taken for tuples."""
-    if architecture not in ARCHITECTURES:
-        raise OptionError(f"Architecture {architecture!r} is unknown.{nearest(architecture, ARCHITECTURES)}")
-    return ARCHITECTURES[architecture](**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+    """A network with fresh weights; lists from TOML are taken for tuples. Unknown names are an ``OptionError``."""
+    return construct(architecture, ARCHITECTURES, **arguments)

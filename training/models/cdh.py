@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdk.errors import OptionError, nearest
 from training.diffusion import ddim, grid, schedule, target
+from training.models.construct import construct
 from training.models.denoiser import Denoiser, PaperDenoiser
 
 DENOISERS: dict[str, type[nn.Module]] = {"small": Denoiser, "paper": PaperDenoiser}
@@ -46,10 +46,7 @@ class CDH(nn.Module, ABC):
         network: dict | None = None,
     ):
         super().__init__()
-        if denoiser not in DENOISERS:
-            raise OptionError(f"Denoiser {denoiser!r} is unknown.{nearest(denoiser, DENOISERS)}")
-        arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in (network or {}).items()}
-        self.denoiser = DENOISERS[denoiser](3 + self.guidance, **arguments)
+        self.denoiser = construct(denoiser, DENOISERS, 3 + self.guidance, **(network or {}))
         self.steps, self.plan = steps, schedule(plan, timesteps)
         self.size_multiple = int(self.denoiser.size_multiple)  # type: ignore[arg-type]
         self.frozen: dict[int, Tensor] = {}

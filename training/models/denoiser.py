@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from training.models.construct import check_levels
+
 
 class Denoiser(nn.Module):
     """Planes (N, inputs, H, W) and ``embed`` of the times -> prediction (N, 1, H, W); H and W are multiples of ``size_multiple``.
@@ -20,6 +22,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, inputs: int, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6), time_features: int = 64):
         super().__init__()
+        check_levels(channels, blocks)
         self.size_multiple = 2 ** len(channels)
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(2), nn.PixelShuffle(2)
         self.head = nn.Conv2d(4 * inputs, channels[0], 5, padding=2)

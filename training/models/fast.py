@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from training.models.construct import check_levels
+
 
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(x))); the second convolution starts small, so that a deep stack starts near the identity."""
@@ -40,6 +42,7 @@ class FastNet(nn.Module):
 
     def __init__(self, channels: tuple[int, ...] = (48, 96), blocks: tuple[int, ...] = (3, 6), planes: int = 1, residual: bool = False):
         super().__init__()
+        check_levels(channels, blocks)
         self.size_multiple, self.planes, self.residual = 2 ** len(channels), planes, residual
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(2), nn.PixelShuffle(2)
         self.head = nn.Conv2d(4 * planes, channels[0], 5, padding=2)
