@@ -1,4 +1,4 @@
-# Three commands do everything: `make run` (bare install, restores two bundled halftones), `make demo` (the web demo) and `make test`.
+# Three commands do everything: `make run` (bare install, restores a bundled halftone and three scans), `make demo` (the web demo) and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 DATA ?= data
@@ -10,7 +10,7 @@ PORT ?= 7860
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-run: .venv/.bare  ## restore two bundled halftones with the bare install (no torch)
+run: .venv/.bare  ## restore a bundled halftone and three scans with the bare install (no torch)
 	$(BIN)/python docs/quickstart.py
 
 demo: .venv/.demo  ## serve the web demo on http://127.0.0.1:7860 (PORT=...)

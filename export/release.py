@@ -1,7 +1,7 @@
 """Release a measured model: ``python -m export.release runs/fast/fast.onnx docs/evaluations/fast.json --summary "..."``.
 
-Writes the measured figures into the file's metadata, copies it to sdk/models/, and renews its row in models.toml. A file of
-``export.precision`` that loses more than 0.05 dB on Kodak24 is refused.
+Writes the measured figures into the file's metadata, copies it to sdk/models/, in place of an earlier release of that name, and renews its
+row in models.toml. A file of ``export.precision`` that loses more than 0.05 dB on Kodak24 is refused.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ HEADLINE = (
     "kodak24/colour print/psnr",
     "kodak24/256 colours/psnr",
     "kodak24/16 colours/psnr",
+    "kodak24/colour Floyd-Steinberg/psnr",
+    "coco_val50@256/colour Floyd-Steinberg/psnr",
     "kodak24/tones/psnr",
     *(f"coco_val50@256/{bits} bits, {colour}/psnr" for colour in ("colour", "grey") for bits in (3, 1, 2, 4, 5)),
 )
@@ -55,6 +57,7 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
         "summary": summary,
         "licence": metadata.licence,
         "kinds": list(metadata.kinds) if metadata.precision == "fp32" else [],  # "auto" takes the model it was made of
+        "input_color": metadata.input_color,
         "metrics": {key: metadata.metrics[key] for key in HEADLINE if key in metadata.metrics},
     }
     manifest = folder / "models.toml"

@@ -14,7 +14,7 @@ from sdk.analysis import Analysis, analyze_pixels
 from sdk.bit_depth import BitDepthNetwork
 from sdk.catalog import metadata_of, releases
 from sdk.few_bits import is_few_bit
-from sdk.images import from_unit, to_unit
+from sdk.images import from_unit, to_unit, white_of
 from sdk.metadata import ModelMetadata
 from sdk.network import HalftoneNetwork
 from sdk.noise import check_seed
@@ -35,9 +35,16 @@ class Choice:
         return f"{self.analysis}: {f'model {self.model!r}' if self.model else 'left unchanged'}"
 
 
-def model_for(kind: str) -> str | None:
-    """The first released model that restores pictures of this kind (``Analysis.kind``)."""
-    return next((name for name, release in releases().items() if kind in release.kinds), None)
+def model_for(kind: str, color: str = "grey") -> str | None:
+    """The first released model that restores pictures of this kind (``Analysis.kind``), one made for ``color`` before others."""
+    fitting = [release for release in releases().values() if kind in release.kinds]
+    fitting.sort(key=lambda release: release.input_color != color)
+    return fitting[0].name if fitting else None
+
+
+def color_of(pixels: np.ndarray) -> str:
+    """``grey`` or ``rgb``; a grey picture stored as RGB is grey."""
+    return "rgb" if pixels.ndim == 3 and (pixels != pixels[..., :1]).any() else "grey"
 
 
 class AutoNetwork:
@@ -64,15 +71,20 @@ class AutoNetwork:
 
     def check_seed(self, seed: int | None) -> None:
         """As ``Network.check_seed``: a seed must count for some of the models that may be chosen."""
-        chosen = {model_for(kind) for release in releases().values() for kind in release.kinds}
+        kinds = {kind for release in releases().values() for kind in release.kinds}
+        chosen = {model_for(kind, color) for kind in kinds for color in ("grey", "rgb")}
         check_seed(seed, "'auto'", seed is not None and any(name and metadata_of(name).needs_noise for name in chosen))
 
     def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``."""
-        analysis = analyze_pixels(pixels)
+        """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``.
+
+        Where a threshold was asked for, what it leaves is looked at.
+        """
+        seen = pixels if self._threshold is None or pixels.dtype == np.bool_ else pixels > self._threshold * white_of(pixels.dtype)
+        analysis = analyze_pixels(seen)
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
-        left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
-        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind))
+        left_alone = analysis.kind == "few-bit" and not is_few_bit(seen)
+        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, color_of(seen)))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:

@@ -35,9 +35,7 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     One input file and an ``output`` with a picture suffix: that file. Otherwise ``output`` is a folder, and
     ``suffix_for`` gives each result its suffix. Two sources with one target are an ``OptionError``.
     """
-    sources = [found for text in inputs for found in _expand(text, output)]
-    if not sources:
-        raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
+    sources = find_sources(inputs, output)
     one_file = len(sources) == 1 and not Path(inputs[0]).is_dir()
     to_file = output.suffix.lower() in FORMATS and not output.is_dir()
     if to_file and not one_file:
@@ -58,13 +56,21 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     return jobs
 
 
-def _expand(text: str, output: Path) -> list[tuple[Path, Path]]:
+def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tuple[Path, Path]]:
+    """(source, its place in an output folder) of files, folders and globs; an ``ImageReadError`` where there are none."""
+    sources = [found for text in inputs for found in _expand(text, output)]
+    if not sources:
+        raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
+    return sources
+
+
+def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of one argument; what lies below ``output`` is a result of an earlier run, no source."""
     path = Path(text)
     if path.is_dir():
-        if output.resolve() == path.resolve():
+        if output is not None and output.resolve() == path.resolve():
             raise OptionError(f"{output} is the input folder itself; choose another one, so that sources and results stay apart.")
-        earlier = output.resolve() if path.resolve() in output.resolve().parents else None
+        earlier = output.resolve() if output is not None and path.resolve() in output.resolve().parents else None
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ_SUFFIXES and p.is_file() and not p.name.startswith("."))
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if path.exists() or not glob.has_magic(text):

@@ -34,6 +34,8 @@ class Release:
     metrics: dict[str, float]
     kinds: tuple[str, ...] = ()
     """Kinds of pictures (``sdk.analyze``) that "auto" gives it."""
+    input_color: str = "grey"
+    """As in its metadata: ``grey`` or ``rgb``."""
 
     @property
     def path(self) -> Path:
@@ -60,9 +62,11 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
             )
         return data, f"model {text!r}"
     if not Path(text).suffix and not Path(text).exists():
-        raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx file works too.")
+        raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx or .engine file works too.")
     if Path(text).suffix.lower() not in (".onnx",):
-        raise ModelError(f"{text} does not end in .onnx; this version runs ONNX files and released models ({', '.join(releases())}).")
+        raise ModelError(
+            f"{text} does not end in .onnx or .engine; this version runs such files and released models ({', '.join(releases())})."
+        )
     return _read(Path(text), "Check the path."), text
 
 

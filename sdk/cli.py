@@ -13,11 +13,12 @@ from PIL import Image
 
 import sdk
 from sdk import errors, files
-from sdk.backends import BACKENDS, open_backend
-from sdk.batch import Job, Outcome, plan_jobs, run_jobs
+from sdk.backends import BACKENDS, DEVICES
+from sdk.batch import Job, Outcome, find_sources, plan_jobs, run_jobs
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
+from sdk.cli_models import add_commands as add_model_commands
 from sdk.engine_cache import watch_builds
 from sdk.few_bits import check_bits
 from sdk.halftoning import METHODS
@@ -26,11 +27,14 @@ EXAMPLES = """examples:
   inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile and EXIF are kept
   inverse-halftoner restore scans/ -o restored/                 a folder; its tree is kept, finished files are skipped
   inverse-halftoner restore 'scans/*.png' cover.gif -o restored/
-  inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5
+  inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5     a dither that JPEG blurred: cut to black and white first
   inverse-halftoner expand banded.png -o smooth.png              1..5 bits a channel, back to 8
   inverse-halftoner halftone photo.jpg -o dots.png --method am-screen --set lpi=85 --set dpi=300
   inverse-halftoner models
 """
+
+
+INPUTS = "files, folders (with all below them), or quoted globs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze = commands.add_parser(
         "analyze", help="say what pictures are", description="Say what each picture is: dither, print screen with its period, palette ..."
     )
-    analyze.add_argument("inputs", nargs="+", metavar="IN", help="files")
+    analyze.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
     analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")
     analyze.set_defaults(command=_analyze)
 
@@ -121,19 +125,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add_engine_commands(commands)
 
-    models = commands.add_parser("models", help="list the released models with their metrics")
-    models.set_defaults(command=_models)
-
-    info = commands.add_parser("info", help="everything a model says of itself")
-    info.add_argument("model", help="a name from `inverse-halftoner models`, or an .onnx file")
-    info.set_defaults(command=_info)
-
+    add_model_commands(commands)
     add_demo_command(commands)
     return parser
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="files, folders (with all below them), or quoted globs")
+    parser.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)"
     )
@@ -151,13 +149,23 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
 
 def _add_runtime(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="default: CUDA where onnxruntime has it, else the CPU"
+        "--device",
+        default="auto",
+        choices=DEVICES,
+        help="auto: CUDA where onnxruntime has it, else the CPU; cuda: an NVIDIA GPU, or an error (default: auto)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="default: onnxruntime; TensorRT for .engine files")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKENDS,
+        help="default: onnxruntime; TensorRT for .engine files, and with --device cuda where it is installed (it builds an engine once, "
+        "for minutes, and keeps it)",
+    )
     parser.add_argument(
         "--precision",
         metavar="P",
-        help="fp32, bf16 (openvino, tensorrt), fp16 (tensorrt) or int8 (openvino, Q/DQ files); default: the backend's",
+        help="fp32; bf16 (openvino, tensorrt); fp16 (tensorrt; onnxruntime on CUDA with an fp16 file); int8 (openvino and onnxruntime with "
+        "a Q/DQ file); default: the backend's",
     )
     parser.add_argument("--tile", type=int, metavar="PX", help="side of a tile; smaller needs less memory (default: the model's)")
     parser.add_argument("--overlap", type=int, metavar="PX", help="how much tiles share (default: the model's)")
@@ -209,7 +217,7 @@ def _expand(options: argparse.Namespace) -> int:
 
 def _analyze(options: argparse.Namespace) -> int:
     failed = False
-    for source in options.inputs:
+    for source, _ in find_sources(options.inputs):
         try:
             print(f"{source}: {sdk.analyze(source, dpi=options.dpi)}")
         except errors.InverseHalftonerError as error:
@@ -278,21 +286,6 @@ def _parameter(text: str, method: str) -> tuple[str, object]:
         return name, value if default is None else type(default)(value)
     except (ValueError, KeyError) as error:
         raise errors.OptionError(f"--set {text}: {value!r} is no {type(default).__name__} (the default is {default}).") from error
-
-
-def _models(_: argparse.Namespace) -> int:
-    for release in sdk.releases().values():
-        print(f"{release.name}: {release.summary} ({release.path.stat().st_size / 2**20:.1f} MiB, {release.licence})")
-        for metric, value in release.metrics.items():
-            print(f"    {metric} = {value:g}")
-    return 0
-
-
-def _info(options: argparse.Namespace) -> int:
-    backend, where = open_backend(options.model, "cpu")  # it shall run, too
-    for key, value in vars(sdk.ModelMetadata.from_props(backend.metadata, where)).items():
-        print(f"{key}: {value}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -123,7 +123,8 @@ def load_tensorrt(flavour: str) -> ModuleType:
         return importlib.import_module(MODULES[flavour])
     except (ImportError, OSError) as error:  # OSError: the bindings are there, the libraries are not
         raise MissingDependencyError(
-            f"{flavour} cannot be imported ({error}). Install it: pip install 'inverse-halftoner[{flavour}]'."
+            f"{flavour} cannot be imported ({error}). Install it: pip install 'inverse-halftoner[{flavour}]'; "
+            "on a Jetson use JetPack's own (docs/deployment.md)."
         ) from error
 
 
@@ -179,7 +180,8 @@ def _first_installed() -> str:
     if not found:
         raise MissingDependencyError(
             "Neither tensorrt nor tensorrt_rtx can be imported. Install one: pip install 'inverse-halftoner[tensorrt]' (data centre, "
-            "Jetson, RTX) or pip install 'inverse-halftoner[tensorrt-rtx]' (RTX GPUs; builds without a GPU too)."
+            "RTX) or pip install 'inverse-halftoner[tensorrt-rtx]' (RTX GPUs; builds without a GPU too). On a Jetson use JetPack's own: "
+            "python3 -m venv --system-site-packages (docs/deployment.md)."
         )
     return found[0]
 

@@ -48,7 +48,7 @@ class Depth:
 def check_bits(bits: Any) -> None:
     """``OptionError`` unless ``bits`` is None or 1..5."""
     if bits is not None and (isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 1 <= bits <= MOST_BITS):
-        raise OptionError(f"bits is {bits!r}; it must be a whole number, 1..{MOST_BITS}, or None to tell it from the picture's levels.")
+        raise OptionError(f"bits is {bits!r}; it must be a whole number, 1..{MOST_BITS}; left out, it is told from the picture's levels.")
 
 
 def find_depth(pixels: np.ndarray, bits: int | None = None) -> Depth:

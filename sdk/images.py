@@ -36,13 +36,16 @@ class Picture:
         return replace(self, pixels=pixels, alpha=alpha)
 
 
+def white_of(dtype: np.dtype) -> float:
+    """The value of white: 1, 255 or 65535."""
+    return 1.0 if dtype in (np.bool_, np.float32) else float(np.iinfo(dtype).max)
+
+
 def to_unit(pixels: np.ndarray) -> np.ndarray:
     """float32 in [0, 1], whatever the dtype."""
     if pixels.dtype == np.float32:
         return pixels
-    if pixels.dtype == np.bool_:
-        return pixels.astype(np.float32)
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32) / np.float32(white_of(pixels.dtype))
 
 
 def from_unit(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:

@@ -17,7 +17,7 @@ from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.device_array import DeviceArray
 from sdk.cuda.pipeline import GpuPipeline
 from sdk.errors import ModelError, OptionError
-from sdk.images import from_unit, to_unit
+from sdk.images import from_unit, to_unit, white_of
 from sdk.metadata import ModelMetadata
 from sdk.noise import DEFAULT_SEED, check_seed, noise_field
 from sdk.palette_room import keep_to_palette
@@ -286,7 +286,7 @@ def two_level_share(pixels: np.ndarray) -> float:
     """Share of values within 10 % of black or white."""
     if pixels.dtype == np.bool_:
         return 1.0
-    white = 1.0 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    white = white_of(pixels.dtype)
     return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white)))
 
 

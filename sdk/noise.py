@@ -29,4 +29,4 @@ def check_seed(seed: int | None, where: str, takes_one: bool = True) -> None:
     except TypeError:
         whole = False
     if not whole:
-        raise OptionError(f"seed is {seed!r}; it must be a whole number, 0 or more, or None for {DEFAULT_SEED}.")
+        raise OptionError(f"seed is {seed!r}; it must be a whole number, 0 or more, or left out, which means {DEFAULT_SEED}.")

@@ -186,6 +186,8 @@ def main() -> None:
     options = arguments.parse_args()
     restorer = sdk.InverseHalftoner(options.model, device="cpu")
     scans = options.data / "scans"
+    if not scans.is_dir():
+        print(f"{scans} is missing: no real scans are measured, and the page will have none.")
     result = {
         "model": restorer.metadata.name,
         "limit": options.limit,

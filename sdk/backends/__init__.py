@@ -14,6 +14,7 @@ from sdk.errors import DeviceError, ModelError, OptionError, nearest
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 BATCH = 4
 """Tiles at once of engines that are built on the way."""
 
@@ -91,6 +92,8 @@ def open_backend(
         raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
     if backend not in BACKENDS:
         raise OptionError(f"Backend {backend!r} is unknown.{nearest(backend, BACKENDS)} Use one of {', '.join(map(repr, BACKENDS))}.")
+    if precision not in (None, *PRECISIONS):
+        raise OptionError(f"Precision {precision!r} is unknown.{nearest(str(precision), PRECISIONS)}")
     path = Path(os.fspath(model))
     if path.suffix.lower() == ENGINE_SUFFIX and os.fspath(model) not in releases():
         if backend not in ("auto", "tensorrt"):
@@ -111,7 +114,7 @@ def open_backend(
     if precision not in (None, opened.precision):
         raise OptionError(
             f"onnxruntime runs {where} in {opened.precision}, not {precision}; "
-            "use backend='openvino' (bf16, on the CPU) or backend='tensorrt' (fp16, bf16)."
+            "use backend='openvino' (--backend openvino; bf16, on the CPU) or backend='tensorrt' (--backend tensorrt; fp16, bf16)."
         )
     return opened, where
 

@@ -38,13 +38,13 @@ class OnnxRuntimeBackend:
         if PROVIDERS[device] not in available:
             raise DeviceError(
                 f"Device {device!r} was asked for, but this onnxruntime offers {', '.join(available)}. "
-                "Install onnxruntime-gpu in place of onnxruntime, or use device='cpu'."
+                "Install onnxruntime-gpu in place of onnxruntime, or use device='cpu' (--device cpu)."
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             if threads < 1:
-                raise OptionError(f"threads is {threads}; it must be 1 or more, or None for one a core.")
+                raise OptionError(f"threads is {threads}; it must be 1 or more, or left out, for one a core.")
             options.intra_op_num_threads = threads
         said = load_cuda_libraries() if device == "cuda" else ""
         try:

@@ -33,11 +33,11 @@ class OpenVinoBackend:
         except ImportError as error:
             raise MissingDependencyError("The openvino backend needs OpenVINO: pip install 'inverse-halftoner[openvino]'.") from error
         if device not in ("auto", "cpu"):
-            raise DeviceError(f"Device {device!r} was asked for; the openvino backend runs on the CPU. Use device='cpu'.")
+            raise DeviceError(f"Device {device!r} was asked for; the openvino backend runs on the CPU. Use device='cpu' (--device cpu).")
         if precision not in (None, *PRECISIONS):
             raise OptionError(f"Precision {precision!r} is unknown to the openvino backend; use {' or '.join(map(repr, PRECISIONS))}.")
         if threads is not None and threads < 1:
-            raise OptionError(f"threads is {threads}; it must be 1 or more, or None for one a core.")
+            raise OptionError(f"threads is {threads}; it must be 1 or more, or left out, for one a core.")
         quantised = precision_of(model, where) == "int8"
         if precision == "int8" and not quantised:
             raise OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
@@ -49,7 +49,7 @@ class OpenVinoBackend:
         self._core = openvino.Core()
         offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and "BF16" not in offered:
-            raise DeviceError(f"This CPU has no bf16 arithmetic (it offers {', '.join(offered)}); use precision='fp32'.")
+            raise DeviceError(f"This CPU has no bf16 arithmetic (it offers {', '.join(offered)}); use precision='fp32' (--precision fp32).")
         hint = "bf16" if precision == "bf16" else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if threads:

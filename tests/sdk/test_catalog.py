@@ -93,9 +93,9 @@ def test_a_release_runs_from_its_path_too(tmp_path: Path) -> None:
 # Other model files
 
 
-@pytest.mark.parametrize("name", ["fsat", "Fast", "fas"])
+@pytest.mark.parametrize("name", ["fsat", "Fast", "fas", "FSAT"])
 def test_an_unknown_name_names_the_nearest(name: str) -> None:
-    with pytest.raises(ModelError, match=r"Did you mean 'fast'\?.*\.onnx file"):
+    with pytest.raises(ModelError, match=r"Did you mean 'fast'\?.*\.onnx or \.engine file"):
         sdk.InverseHalftoner(name, device="cpu")
 
 
@@ -112,7 +112,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["weights.pt", "model.safetensors", "folder"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
-    with pytest.raises(ModelError, match=r"does not end in \.onnx"):
+    with pytest.raises(ModelError, match=r"does not end in \.onnx or \.engine"):
         sdk.InverseHalftoner(tmp_path / name, device="cpu")
 
 

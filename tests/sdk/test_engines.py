@@ -172,10 +172,14 @@ def test_another_tensorrt_or_gpu_is_named_with_the_command_to_rebuild() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", sorted(releases()))
-def test_every_released_model_builds(rtx: None, name: str, precision: str, tmp_path: Path) -> None:
+def test_every_released_model_builds(rtx: None, name: str, precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     release = releases()[name]
     engine = build_engine(release.path.read_bytes(), dataclasses.replace(RTX, precision=precision, tile=256), where=name)
     write_engine(tmp_path / "x.engine", engine)
+    assert main(["info", str(tmp_path / "x.engine")]) == 0
+    told = capsys.readouterr().out
+    assert f"name: {engine.header.name}\n" in told
+    assert f"flavour: {engine.header.flavour}\n" in told
     header = read_engine(tmp_path / "x.engine").header
     assert header.onnx_sha256 == release.sha256
     assert ModelMetadata.from_props(header.metadata, name).name == header.name == name

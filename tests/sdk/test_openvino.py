@@ -52,6 +52,12 @@ def test_refusals(dots: np.ndarray) -> None:
         OpenVinoBackend(MODEL, device="cuda")
     with pytest.raises(OptionError, match="'fp32' or 'bf16'"):
         OpenVinoBackend(MODEL, precision="int3")
+
+
+def test_precisions_that_do_not_exist_are_refused_by_every_backend() -> None:
+    for backend in ("onnxruntime", "openvino", "tensorrt"):
+        with pytest.raises(OptionError, match=r"'fp17' is unknown\. Did you mean 'fp16'"):
+            sdk.InverseHalftoner("fast", backend=backend, precision="fp17")
     with pytest.raises(OptionError, match="threads"):
         OpenVinoBackend(MODEL, threads=0)
     with pytest.raises(ModelError):

@@ -374,7 +374,7 @@ def test_what_cannot_be_had_is_an_error(tmp_path: Path, no_gpu: None) -> None:
         open_backend(tmp_path / "x.engine", "cpu")
     with pytest.raises(ModelError, match="cannot be read"):
         open_backend(tmp_path / "x.engine")
-    with pytest.raises(OptionError, match="fp32, not fp16; use backend='openvino'"):
+    with pytest.raises(OptionError, match=r"fp32, not fp16; use backend='openvino' .--backend openvino"):
         open_backend("fast", "cpu", precision="fp16")
     with pytest.raises((DeviceError, MissingDependencyError)):
         open_backend("fast", "cuda", backend="tensorrt")
