@@ -35,16 +35,9 @@ class Choice:
         return f"{self.analysis}: {f'model {self.model!r}' if self.model else 'left unchanged'}"
 
 
-def model_for(kind: str, color: str = "grey") -> str | None:
-    """The first released model that restores pictures of this kind (``Analysis.kind``), one made for ``color`` before others."""
-    fitting = [release for release in releases().values() if kind in release.kinds]
-    fitting.sort(key=lambda release: release.input_color != color)
-    return fitting[0].name if fitting else None
-
-
-def color_of(pixels: np.ndarray) -> str:
-    """``grey`` or ``rgb``; a grey picture stored as RGB is grey."""
-    return "rgb" if pixels.ndim == 3 and (pixels != pixels[..., :1]).any() else "grey"
+def model_for(kind: str) -> str | None:
+    """The first released model that restores pictures of this kind (``Analysis.kind``)."""
+    return next((name for name, release in releases().items() if kind in release.kinds), None)
 
 
 class AutoNetwork:
@@ -71,8 +64,7 @@ class AutoNetwork:
 
     def check_seed(self, seed: int | None) -> None:
         """As ``Network.check_seed``: a seed must count for some of the models that may be chosen."""
-        kinds = {kind for release in releases().values() for kind in release.kinds}
-        chosen = {model_for(kind, color) for kind in kinds for color in ("grey", "rgb")}
+        chosen = {model_for(kind) for release in releases().values() for kind in release.kinds}
         check_seed(seed, "'auto'", seed is not None and any(name and metadata_of(name).needs_noise for name in chosen))
 
     def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
@@ -84,7 +76,7 @@ class AutoNetwork:
         analysis = analyze_pixels(seen)
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(seen)
-        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, color_of(seen)))
+        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:

@@ -34,8 +34,6 @@ class Release:
     metrics: dict[str, float]
     kinds: tuple[str, ...] = ()
     """Kinds of pictures (``sdk.analyze``) that "auto" gives it."""
-    input_color: str = "grey"
-    """As in its metadata: ``grey`` or ``rgb``."""
 
     @property
     def path(self) -> Path:

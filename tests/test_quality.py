@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +9,13 @@ import pytest
 
 import sdk
 from sdk.halftoning.error_diffusion import KERNELS
+from tests.published import result
 from training.baselines import tune
 from training.data import photo_paths, read_grey
-from training.evaluate import DITHERS, page, tuning_pictures
+from training.evaluate import DITHERS, tuning_pictures
 from training.metrics import psnr, ssim
 
-ROOT = Path(__file__).parents[1]
 TITLES = {dither.title: dither for dither in DITHERS}
-
-
-def table_rows(name: str) -> list[dict]:
-    return json.loads((ROOT / "docs" / "evaluations" / f"{name}.json").read_text())["rows"]
 
 
 def restored_scores(restorer: sdk.InverseHalftoner, folder: Path, title: str) -> tuple[float, float]:
@@ -61,16 +56,13 @@ def test_bf16_on_openvino_loses_at_most_005_db(restorer: sdk.InverseHalftoner, d
     assert bf16_psnr >= fp32_psnr - 0.05
 
 
-def test_the_published_table_is_of_the_released_model(restorer: sdk.InverseHalftoner) -> None:
-    ours = {f"{r['set']}/{r['dither']}/psnr": r["psnr"] for r in table_rows("fast")}
-    assert ours == {key: value for key, value in restorer.metadata.metrics.items() if key.endswith("/psnr")}
-
-
 MISSED = "the released model was trained for 105 minutes on two CPU cores, as much computation as the prototype it equals; it needs more"
 
 
 def kodak24() -> dict[tuple[str, str], dict]:
-    return {(row["restorer"], row["dither"]): row for name in ("fast", "baselines") for row in table_rows(name) if row["set"] == "kodak24"}
+    return {
+        (row["restorer"], row["dither"]): row for name in ("fast", "baselines") for row in result(name)["rows"] if row["set"] == "kodak24"
+    }
 
 
 def gain_over_the_best_filter(title: str) -> float:
@@ -108,7 +100,7 @@ def test_target_mean_of_the_error_diffusions() -> None:
 
 @pytest.mark.xfail(strict=True, reason=MISSED)
 def test_target_cbsd68() -> None:
-    assert next(row["psnr"] for row in table_rows("fast") if row["set"] == "cbsd68") >= 29.3
+    assert next(row["psnr"] for row in result("fast")["rows"] if row["set"] == "cbsd68") >= 29.3
 
 
 @pytest.mark.parametrize("title", sorted(KERNELS))
@@ -122,7 +114,3 @@ def test_target_gain_on_error_diffusion(title: str, request: pytest.FixtureReque
 @pytest.mark.parametrize("title", ["bayer 8x8", "blue-noise"])
 def test_target_gain_on_ordered_dither(title: str) -> None:
     assert gain_over_the_best_filter(title) >= 1.8
-
-
-def test_models_page_is_made_from_the_tables() -> None:
-    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == page(ROOT / "docs" / "evaluations")

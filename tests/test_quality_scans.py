@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import shutil
 import subprocess
 import sys
@@ -17,27 +16,18 @@ from PIL import Image
 import sdk
 from docs.make_samples import text
 from sdk.files import read
+from tests.published import result
 from training.data import read_rgb
 from training.descreening import acutance, residual, screen_peaks
-from training.evaluate_scans import page
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "docs" / "samples"
-RESULT = json.loads((ROOT / "docs" / "evaluations" / "scans" / "scan.json").read_text(encoding="utf-8"))
+RESULT = result("scans/scan")
 
 
 @pytest.fixture(scope="module")
 def scan() -> sdk.InverseHalftoner:
     return sdk.InverseHalftoner("scan", device="cpu")
-
-
-def test_the_page_is_made_from_the_table() -> None:
-    assert (ROOT / "docs" / "scans.md").read_text(encoding="utf-8") == page(RESULT)
-
-
-def test_the_table_is_of_the_released_model(scan: sdk.InverseHalftoner) -> None:
-    ours = {f"{row['set']}/{row['dither']}/psnr": row["psnr"] for row in RESULT["rows"] if row["restorer"] == "scan"}
-    assert ours == {key: value for key, value in scan.metadata.metrics.items() if key.endswith("/psnr")}
 
 
 def test_target_on_real_scans() -> None:

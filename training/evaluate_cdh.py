@@ -58,7 +58,7 @@ def measure_all(
     todo = [
         (title, dither, place)
         for title in restorers
-        for dither, place in [*((dither, PROTOCOL) for dither in dithers), (DITHERS[0], "kodak24")]
+        for dither, place in [(DITHERS[0], "kodak24"), *((dither, PROTOCOL) for dither in dithers)]
         if (title, dither.title, place) not in done and not (title in slow and place == PROTOCOL and dither.title not in UNSEEN)
     ]
     for title, dither, place in tqdm(todo, desc="rows"):

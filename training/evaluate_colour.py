@@ -1,12 +1,14 @@
 """Measure a model for colour: ``python -m training.evaluate_colour gif --data DIR -o docs``.
 
-GIF palettes, and halftones made channel by channel. Beside the model: the picture as it is, a Gaussian blur and a bilateral
-filter tuned on val for each kind, and for halftones ``fast``, which restores each channel on its own. PSNR, SSIM and LPIPS,
-and how far the worst picture is from what it was. Writes <out>/evaluations/colour/<model>.json and <out>/colour.md.
+A model for palettes on those of GIF; another on halftones made channel by channel. Beside the model: the picture as it is, a Gaussian
+blur and a bilateral filter tuned on val for each kind, and for halftones the models for grey, which restore each channel on its own.
+PSNR, SSIM and LPIPS, and how far the worst picture is from what it was. Writes <out>/evaluations/colour/<model>.json, and
+<out>/colour.md with all models measured there.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,21 +22,22 @@ from tqdm import tqdm
 import sdk
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
+from sdk.network import PALETTE_KIND
 from training.data import photo_paths, read_rgb
 from training.errors import said_plainly
-from training.evaluate import Restore, Restorers, centre_256, test_sets
+from training.evaluate import PROTOCOL, Restore, Restorers, centre_256, test_sets
 from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, software, write
+from training.results import lpips_of, parser, software, write_json
 
 
 @dataclass(frozen=True)
 class Row:
-    """A kind of few colours; ``per_channel``: a halftone of each channel, which a grey model can restore too."""
+    """A kind of few colours; ``grey_models`` restore it, too, each channel on its own: where it is a halftone of each channel."""
 
     title: str
     method: str
     parameters: dict
-    per_channel: bool = False
+    grey_models: tuple[str, ...] = ()
     sets: tuple[str, ...] = ("kodak24",)
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
@@ -42,16 +45,21 @@ class Row:
         return from_unit(to_unit(halftone(photo, self.method, **self.parameters)), np.uint8)
 
 
-EVERY_SET = ("kodak24", "cbsd68", "coco_val50@256")
-ROWS = (
+EVERY_SET = ("kodak24", "cbsd68", PROTOCOL)
+PALETTES = (
     Row("256 colours", "palette", {"colors": 256}, sets=EVERY_SET),
     *(Row(f"{colors} colours", "palette", {"colors": colors}) for colors in (64, 16)),
     Row("256 colours, octree", "palette", {"colors": 256, "palette": "octree"}),
     Row("web-safe colours", "palette", {"palette": "web"}),
     Row("64 colours, ordered dither", "palette", {"colors": 64, "dither": "bayer"}),
     Row("64 colours, no dither", "palette", {"colors": 64, "dither": "none"}),
-    Row("colour Floyd-Steinberg", "floyd-steinberg", {}, per_channel=True, sets=EVERY_SET),
-    Row("colour Jarvis-Judice-Ninke", "jarvis-judice-ninke", {}, per_channel=True),
+)
+HALFTONES = (
+    Row("colour Floyd-Steinberg", "floyd-steinberg", {}, ("fast",), EVERY_SET),
+    *(
+        Row(f"colour {title}", title.lower(), {}, ("fast",))
+        for title in ("Jarvis-Judice-Ninke", "Stucki", "Atkinson", "Burkes", "Sierra", "Sierra-Lite", "blue-noise")
+    ),
 )
 AS_IT_IS = "as it is"
 
@@ -86,11 +94,10 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips) -> Iterator[
     sets = test_sets(data, read_rgb)
     paths = photo_paths(data / "val")
     tuning = [centre_256(read_rgb(path)) for path in paths[:: max(1, len(paths) // 12)][:12]]
-    per_channel = sdk.InverseHalftoner("fast", device="cpu")
-    for row in tqdm(ROWS, desc="kinds"):
+    for row in tqdm(PALETTES if PALETTE_KIND in model.metadata.kinds else HALFTONES, desc="kinds"):
         restorers: Restorers = {model.metadata.name: ({}, model.run)}
-        if row.per_channel:
-            restorers["fast, per channel"] = ({}, per_channel.run)
+        for grey in row.grey_models:
+            restorers[f"{grey}, per channel"] = ({}, sdk.InverseHalftoner(grey, device="cpu").run)
         restorers |= {AS_IT_IS: ({}, lambda picture: picture), **tune(row, tuning)}
         for set_name in row.sets:
             if set_name not in sets:
@@ -117,17 +124,26 @@ def measure(restore: Restore, row: Row, photos: list[np.ndarray], lpips: Lpips) 
     }
 
 
-def page(result: dict) -> str:
-    """colour.md from the JSON."""
+def page(results: list[dict]) -> str:
+    """colour.md from the JSON of all models."""
+    return "\n".join(
+        [
+            "# Colour pictures of few colours\n",
+            "PSNR (dB, all channels) / SSIM / LPIPS. Palettes are made by Pillow's quantisers (median cut where nothing else is said,",
+            "Floyd-Steinberg dither), halftones channel by channel. The Gaussian blur and the bilateral filter are tuned for each kind",
+            "on val. *gain*: PSNR above the best of the others; *least*: of the picture that gained least, against what it was.\n",
+            *(section(result) for result in results),
+        ]
+    )
+
+
+def section(result: dict) -> str:
     model, rows = result["model"], result["rows"]
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
     score = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
     lines = [
-        f"# `{model}` on colour pictures of few colours\n",
-        f"By `python -m training.evaluate_colour {model} --data DIR -o docs` ({result['software']}):\n"
-        "PSNR (dB, all channels) / SSIM / LPIPS. Palettes are made by Pillow's quantisers (median cut where nothing else is said,\n"
-        "Floyd-Steinberg dither). The Gaussian blur and the bilateral filter are tuned for each kind on val.\n"
-        "*gain*: PSNR above the best of the others; *least*: of the picture that gained least, against what it was.\n",
+        f"## `{model}`\n",
+        f"By `python -m training.evaluate_colour {model} --data DIR -o docs` ({result['software']}).\n",
         f"| | {' | '.join(titles)} | gain, dB | least, dB |\n|---|{'---|' * (len(titles) + 2)}",
     ]
     for dither, set_name in dict.fromkeys((row["dither"], row["set"]) for row in rows):
@@ -144,7 +160,11 @@ def main() -> None:
     model = sdk.InverseHalftoner(options.model, device="cpu")
     rows = list(evaluate(model, options.data, lpips_of(options.data)))
     result = {"model": model.metadata.name, "software": software(), "rows": rows}
-    write(options.output, "colour", result, page(result))
+    folder = options.output / "evaluations" / "colour"
+    write_json(folder, model.metadata.name, result)
+    text = page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))])
+    (options.output / "colour.md").write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

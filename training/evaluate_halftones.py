@@ -142,7 +142,10 @@ def main() -> None:
     for path in options.teachers:
         recipe = load_model(path)[1]
         guided = "with" if recipe.model.get("guided") else "without"
-        halftones[f"teacher, 50 DDIM steps, {guided} meta-halftones"] = teacher(path)
+        title = f"{recipe.name}, 50 DDIM steps, {guided} meta-halftones"
+        if title in halftones:
+            raise TrainingError(f"{path} is a {recipe.name!r}, as another of --teachers is; give one of them.")
+        halftones[title] = teacher(path)
     rows = [measured(title, halftone, photos) for title, halftone in halftones.items()]
     teachers = f" --teachers {' '.join(map(str, options.teachers))}" if options.teachers else ""
     command = f"python -m training.evaluate_halftones {' '.join(options.models)}{teachers} --data DIR -o docs"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -28,6 +26,7 @@ def auto() -> sdk.InverseHalftoner:
 
 def test_every_release_says_what_it_is_for() -> None:
     assert model_for("dither") == model_for("ordered") == "fast"
+    assert model_for("palette") == "gif"
     assert model_for("screen") == "scan"
     assert model_for("continuous") is None
 
@@ -36,6 +35,13 @@ def test_dithers_go_to_fast(auto: sdk.InverseHalftoner, restorer: sdk.InverseHal
     assert np.array_equal(auto.run(white), restorer.run(white))
     assert auto.choice is not None
     assert (auto.choice.analysis.kind, auto.choice.model) == ("dither", "fast")
+
+
+def test_grey_dithers_stored_as_rgb_stay_grey(auto: sdk.InverseHalftoner, restorer: sdk.InverseHalftoner, white: np.ndarray) -> None:
+    restored = auto.run(np.repeat(white[..., None], 3, axis=2))
+    assert auto.choice is not None
+    assert auto.choice.model == "fast"
+    assert np.array_equal(restored, np.repeat(restorer.run(white)[..., None], 3, axis=2))
 
 
 def test_scans_go_to_scan(auto: sdk.InverseHalftoner) -> None:
@@ -58,18 +64,10 @@ def test_photographs_come_back_unchanged_with_a_warning(auto: sdk.InverseHalfton
 
 
 @pytest.fixture
-def few_bit_release(bits_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def few_bit_release(bits_onnx: Path, catalog_of: Callable[..., None]) -> str:
     """The name of a model for few bits in a catalog that has, besides, only ``fast``."""
-    rows = []
-    for path, kinds in ((sdk.releases()["fast"].path, ["dither", "ordered"]), (bits_onnx, ["few-bit"])):
-        digest = hashlib.sha256(Path(shutil.copy(path, tmp_path)).read_bytes()).hexdigest()
-        rows.append(f'[{path.stem}]\nfile = "{path.name}"\nsha256 = "{digest}"\nkinds = {kinds}')
-        rows.append('summary = "for tests"\nlicence = "Apache-2.0"\nmetrics = {}\n')
-    (tmp_path / "models.toml").write_text("\n".join(rows), encoding="utf-8")
-    monkeypatch.setattr(catalog, "FOLDER", tmp_path)
-    catalog.releases.cache_clear()
-    yield bits_onnx.stem
-    catalog.releases.cache_clear()
+    catalog_of(bits_onnx)
+    return bits_onnx.stem
 
 
 @pytest.mark.parametrize("bits", [2, 4])
@@ -93,6 +91,20 @@ def test_even_steps_of_no_number_of_bits_are_left_alone(few_bit_release: str, ph
     assert caught[0].filename == __file__, "it points at the caller"
     assert auto.choice is not None
     assert auto.choice.model is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_a_threshold_leaves_is_looked_at(white: np.ndarray, dtype: type) -> None:
+    """A dither that JPEG or a scaler blurred is no dither any more, until it is cut."""
+    blurred = cv2.GaussianBlur(white[:256, :256].astype(np.float32), (0, 0), 0.6)
+    given = blurred if dtype == np.float32 else np.rint(blurred * np.iinfo(dtype).max).astype(dtype)
+    auto = sdk.InverseHalftoner("auto", device="cpu", threshold=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        restored = auto.run(given)
+    assert auto.choice is not None
+    assert (auto.choice.analysis.kind, auto.choice.model) == ("dither", "fast")
+    assert np.array_equal(restored, sdk.InverseHalftoner("fast", device="cpu", threshold=0.5).run(given))
 
 
 def test_models_load_when_first_needed_and_are_described(white: np.ndarray) -> None:
@@ -135,6 +147,15 @@ def test_command_line_analyzes_and_goes_past_bad_files(tmp_path: Path, capsys: p
     captured = capsys.readouterr()
     assert "dither" in captured.out
     assert "not a picture" in captured.err
+
+
+def test_command_line_analyzes_folders_and_globs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(SAMPLES / "kodim23*.png")]) == 0
+    assert capsys.readouterr().out.count("kodim23") == 2
+    assert main(["analyze", str(SAMPLES)]) == 0
+    assert "kodim23_floyd-steinberg.png: 1-bit dither" in capsys.readouterr().out
+    assert main(["analyze", str(SAMPLES / "no*.png")]) == 1
+    assert "No pictures found" in capsys.readouterr().err
 
 
 def test_few_colours_go_to_the_model_for_palettes_without_a_warning(photo: np.ndarray) -> None:

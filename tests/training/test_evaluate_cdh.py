@@ -43,7 +43,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, photo: np.ndarra
     path, lpips = tmp_path / "cdh.json", lambda a, b: 0.5
     arguments = {"data": tmp_path, "path": path, "lpips": lpips}
     rows = measure_all({"blur": (restore, "1")}, list(UNSEEN), **arguments)  # type: ignore[arg-type]
-    assert calls == [(256, 256)] * 4 + [(288, 320)]
+    assert calls == [(288, 320)] + [(256, 256)] * 4
     assert mean_of(rows, "blur", LEARNT) is None
     mean = mean_of(rows, "blur", UNSEEN)
     assert mean is not None
