@@ -368,7 +368,7 @@ def test_builds_for_the_cache_can_be_watched(rtx: None, small_onnx: bytes, cache
 def test_commands_show_a_bar_on_a_terminal(
     rtx: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("sdk.cli._models", lambda _: cached_engine(small_onnx, RTX) and 0)
+    monkeypatch.setattr("sdk.cli_models._models", lambda _: cached_engine(small_onnx, RTX) and 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["models"]) == 0
     assert "[####" in capsys.readouterr().err
