@@ -16,7 +16,7 @@ from sdk.catalog import metadata_of, releases
 from sdk.few_bits import is_few_bit
 from sdk.images import from_unit, to_unit, white_of
 from sdk.metadata import ModelMetadata
-from sdk.network import HalftoneNetwork
+from sdk.network import TWO_LEVEL_KINDS, HalftoneNetwork
 from sdk.noise import check_seed
 
 
@@ -70,12 +70,15 @@ class AutoNetwork:
     def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
         """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``.
 
-        Where a threshold was asked for, what it leaves is looked at.
+        A picture that no model restores as it is may be a dither that was blurred: where a threshold was asked for, what it leaves is
+        looked at, too.
         """
-        seen = pixels if self._threshold is None or pixels.dtype == np.bool_ else pixels > self._threshold * white_of(pixels.dtype)
-        analysis = analyze_pixels(seen)
+        analysis = analyze_pixels(pixels)
+        if self._threshold is not None and model_for(analysis.kind) is None:
+            cut = analyze_pixels(pixels > self._threshold * white_of(pixels.dtype))
+            analysis = cut if cut.kind in TWO_LEVEL_KINDS else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
-        left_alone = analysis.kind == "few-bit" and not is_few_bit(seen)
+        left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind))
         if self._on_choice:
             self._on_choice(choice)

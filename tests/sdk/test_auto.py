@@ -78,6 +78,7 @@ def test_few_bits_go_to_the_model_for_them(few_bit_release: str, photo: np.ndarr
     restored = auto.run(few)
     assert auto.choice is not None
     assert (auto.choice.analysis.kind, auto.choice.model) == ("few-bit", few_bit_release)
+    assert auto.choice.analysis.bits == bits
     assert np.array_equal(restored, sdk.BitDepthExpander(few_bit_release, device="cpu").run(few))
     assert [model["model"] for model in auto.describe()["loaded"]] == ["fast", few_bit_release]
 
@@ -105,6 +106,21 @@ def test_what_a_threshold_leaves_is_looked_at(white: np.ndarray, dtype: type) ->
     assert auto.choice is not None
     assert (auto.choice.analysis.kind, auto.choice.model) == ("dither", "fast")
     assert np.array_equal(restored, sdk.InverseHalftoner("fast", device="cpu", threshold=0.5).run(given))
+
+
+def test_a_threshold_makes_no_halftone_of_a_photograph(photo: np.ndarray) -> None:
+    auto = sdk.InverseHalftoner("auto", device="cpu", threshold=0.5)
+    with pytest.warns(sdk.NoHalftoneWarning, match="continuous"):
+        assert np.array_equal(auto.run(photo), photo)
+
+
+def test_a_threshold_leaves_the_choice_for_scans(auto: sdk.InverseHalftoner) -> None:
+    scan = np.asarray(Image.open(SAMPLES / "gallica_ad_truck4.jpg").convert("L"))[:512, :512]
+    cutting = sdk.InverseHalftoner("auto", device="cpu", threshold=0.5)
+    auto.run(scan)
+    cutting.run(scan)
+    assert auto.choice is not None
+    assert cutting.choice == auto.choice
 
 
 def test_models_load_when_first_needed_and_are_described(white: np.ndarray) -> None:
