@@ -24,6 +24,7 @@ import onnx
 from onnx import ModelProto
 
 from export.quantise import convolutions, find_scales, name_of, open_session, quantise, rounded_to_fp16, with_float_weights
+from export.to_onnx import write
 from sdk.catalog import model_bytes, releases
 from sdk.errors import ModelError
 from sdk.halftoning import halftone
@@ -207,18 +208,10 @@ def make(model: str, data: Path, output: Path, recipe_name: str | None, precisio
         costs[precision] = found = cost(restored(run, pictures), fp32, pictures)
         metrics = {LOST: round(found.lost, 4), TO_FP32: round(found.against_fp32, 2)}
         path = output / f"{_stem(model)}_{precision}.onnx"
-        save(onnx.load_from_string(encoded), replace(facts, metrics=metrics), path)
+        write(onnx.load_from_string(encoded), replace(facts, metrics=metrics), path)
         verdict = "may be released" if found.lost <= MAY_LOSE else f"is refused for release: at most {MAY_LOSE} dB may be lost"
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB; Kodak24, {by}: {found}; {verdict}", flush=True)
     return costs
-
-
-def save(graph: ModelProto, metadata: ModelMetadata, target: Path) -> None:
-    del graph.metadata_props[:]
-    onnx.helper.set_model_props(graph, metadata.to_props())
-    onnx.checker.check_model(graph)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph, target)
 
 
 def _stem(model: str) -> str:

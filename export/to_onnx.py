@@ -62,11 +62,9 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         training={"recipe": recipe.name, "architecture": recipe.architecture, **arguments, **progress},
         **card(recipe),
     )
-    graph.ir_version = IR_VERSION
-    onnx.helper.set_model_props(graph, metadata.to_props())
+    stamp(graph, metadata)
     backend = OnnxRuntimeBackend(graph.SerializeToString(), "cpu", where=f"the export of {weights}")
     metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=measure_halo(backend, inputs))
-    target.parent.mkdir(parents=True, exist_ok=True)
     write(graph, metadata, target)
     return metadata
 
@@ -128,13 +126,19 @@ def store_weights_as_fp16(graph: onnx.ModelProto) -> None:
     graph.graph.node.extend(nodes)
 
 
-def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None:
-    """Put the metadata into the graph, check it, and save."""
+def stamp(graph: onnx.ModelProto, metadata: ModelMetadata) -> None:
+    """Put the metadata into the graph, in place of what it says of itself, and check it."""
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, metadata.to_props())
     graph.producer_name = "inverse-halftoner"
     graph.ir_version = IR_VERSION
     onnx.checker.check_model(graph)
+
+
+def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None:
+    """Stamp the graph and save it; folders on the way are made."""
+    stamp(graph, metadata)
+    target.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(graph, target)
 
 

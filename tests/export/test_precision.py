@@ -268,7 +268,7 @@ def test_what_loses_too_much_is_refused_with_the_figure(int8: onnx.ModelProto, t
         refuse_what_loses(facts, Path("x.onnx"))
     with pytest.raises(ModelError, match=r"loses 0\.061 dB on Kodak24 against fp32; at most 0\.05"):
         refuse_what_loses(replace(facts, metrics={LOST: 0.061, TO_FP32: 44.0}), Path("x.onnx"))
-    module.save(int8, replace(facts, metrics={LOST: 0.03, TO_FP32: 49.0}), tmp_path / "x.onnx")
+    module.write(int8, replace(facts, metrics={LOST: 0.03, TO_FP32: 49.0}), tmp_path / "x.onnx")
     row = {"restorer": "tiny_int8", "dither": "floyd-steinberg", "set": "kodak24", "psnr": 20.5, "ssim": 0.5, "lpips": 0.4}
     (tmp_path / "e.json").write_text(json.dumps({"rows": [row]}))
     released = release(tmp_path / "x.onnx", tmp_path / "e.json", "int8 of tiny", folder=tmp_path)
