@@ -53,6 +53,7 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         input_color=colour,
         output_color=colour,
         conditions=inputs.conditions,
+        methods=recipe.data.methods if "method" in inputs.conditions else (),
         needs_noise=inputs.needs_noise,
         tone_search=bool(getattr(model, "tone_search", False)),
         num_inference_steps=evaluations,

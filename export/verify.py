@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from export.exported import as_exported
+from sdk.analysis.methods import LABELS
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import model_bytes
 from sdk.files import read
@@ -64,9 +65,13 @@ class Inputs:
         return np.repeat(to_unit(read(SAMPLES / name).pages[0].pixels)[None, None], self.planes, axis=1)
 
     def complete(self, pictures: np.ndarray) -> list[np.ndarray]:
-        """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, with noise where it needs that."""
+        """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, of no known method and of one where it
+        asks for that, with noise where it needs that."""
         inputs = [pictures]
-        if self.conditions:
+        if "method" in self.conditions:
+            numbers = (0, 1 + LABELS.index("floyd-steinberg"))
+            inputs = [np.concatenate([pictures, np.full_like(pictures[:, :1], number / 256)], axis=1) for number in numbers]
+        if "bits" in self.conditions:
             cuts = [(to_unit(quantise_bits(from_unit(pictures, np.uint8), bits)), bits) for bits in (1, 3, 5)]
             inputs = [np.concatenate([cut, np.full_like(cut[:, :1], bits / 8)], axis=1) for cut, bits in cuts]
         if self.needs_noise:

@@ -93,7 +93,7 @@ class BitDepthNetwork(Network):
     """A model as ``BitDepthExpander`` runs it; the arguments are the same."""
 
     task = "bit-depth-expansion"
-    conditions = ("bits",)
+    known_conditions = (("bits",),)
 
     def restore(self, pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8."""

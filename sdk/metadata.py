@@ -29,7 +29,9 @@ class ModelMetadata:
     """``grey``: one plane, colour pictures are restored channel by channel; ``rgb``: grey pictures are given thrice."""
     output_color: str = "grey"
     conditions: tuple[str, ...] = ()
-    """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8."""
+    """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8. ``method``: k / 256, where the k-th of ``methods`` made the dots, or 0 where it is not known."""
+    methods: tuple[str, ...] = ()
+    """Those that it can be told of (``sdk.analysis.methods.LABELS``), from number 1 on."""
     input_range: tuple[float, float] = (0.0, 1.0)
     size_multiple: int = 1
     """Height and width given to the network are multiples of this; the SDK pads by reflection and crops."""
@@ -90,7 +92,7 @@ class ModelMetadata:
                     f"{where} is a model for {values['task']!r}; this version runs {', '.join(TASKS)}. Upgrade inverse-halftoner."
                 )
             values["input_range"] = tuple(values["input_range"])
-            for key in ("conditions", "kinds", "periods"):  # files of earlier versions lack them
+            for key in ("conditions", "methods", "kinds", "periods"):  # files of earlier versions lack them
                 if values.get(key) is not None:
                     values[key] = tuple(values[key])
             return cls(**values)

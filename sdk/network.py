@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
+from sdk.analysis.methods import MethodFound, find_method, method_number, method_of_counts
 from sdk.analysis.spectrum import Peak
 from sdk.backends import open_backend
 from sdk.backends.tensorrt import TensorRtBackend
@@ -50,8 +51,8 @@ class Network:
 
     task: ClassVar[str]
     """Of ``sdk.metadata.TASKS``."""
-    conditions: ClassVar[tuple[str, ...]] = ()
-    """The planes it gives after those of the picture."""
+    known_conditions: ClassVar[tuple[tuple[str, ...], ...]] = ((),)
+    """The planes that it can give after those of the picture."""
     may_need_noise: ClassVar[bool] = False
     """Whether it gives a plane of noise after these to models that need it."""
 
@@ -69,7 +70,7 @@ class Network:
         self._backend, where = open_backend(model, device, backend=backend, precision=precision, threads=threads, tile=tile)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
         _refuse_other_tasks(self.metadata, self.task, where)
-        _refuse_other_inputs(self.metadata, self.conditions, self.may_need_noise, where)
+        _refuse_other_inputs(self.metadata, self.known_conditions, self.may_need_noise, where)
         self.tile, self.overlap = _tile_and_overlap(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
 
     def describe(self) -> dict[str, Any]:
@@ -128,6 +129,7 @@ class HalftoneNetwork(Network):
     """A model as ``InverseHalftoner`` runs it; the arguments are the same."""
 
     task = "inverse-halftoning"
+    known_conditions = ((), ("method",))
     may_need_noise = True
 
     def __init__(self, model: str | os.PathLike, *, threshold: float | None = None, **options: Any):
@@ -187,22 +189,30 @@ class HalftoneNetwork(Network):
                 f"{self.metadata.name!r} looks at the palette of each picture on the CPU, so give it numpy arrays "
                 "(tensor.cpu().numpy(), cupy.asnumpy(array))."
             )
-        return self._pipeline.run(picture)
+        return self._pipeline.run(picture, tell=self._tell)
 
     def _restore_planes(self, pixels: np.ndarray, seed: int | None, screen: Sequence[Peak] = ()) -> np.ndarray:
         if self._pipeline is not None:
             if not screen and not self._keeps_to_palettes:
-                return self._pipeline.run(pixels)
-            return self._finish(self._pipeline.run(pixels, unclipped=True), pixels, screen)
+                return self._pipeline.run(pixels, tell=self._tell)
+            return self._finish(self._pipeline.run(pixels, unclipped=True, tell=self._tell), pixels, screen)
+        conditions = [self._number(find_method(pixels, self.threshold or 0.5))] if self.metadata.conditions else []
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)
-            return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32), *noise)
+            return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32), *conditions, *noise)
 
         def run(planes: np.ndarray, channel: int) -> np.ndarray:
             return self._finish(self._by_tiles(planes, infer, seed, channel), planes, screen)
 
         return self._by_channel(pixels, run)
+
+    def _tell(self, patterns: np.ndarray) -> float:
+        return self._number(method_of_counts(patterns))
+
+    def _number(self, method: MethodFound | None) -> float:
+        """The value of the plane ``method``."""
+        return method_number(method.label if method else None, self.metadata.methods) / 256
 
     @property
     def _keeps_to_palettes(self) -> bool:
@@ -269,12 +279,15 @@ def _refuse_other_tasks(metadata: ModelMetadata, task: str, where: str) -> None:
         raise ModelError(f"{where} is a model for {metadata.task}, not for {task}; run it by {RUN_BY[metadata.task]}.")
 
 
-def _refuse_other_inputs(metadata: ModelMetadata, conditions: tuple[str, ...], may_need_noise: bool, where: str) -> None:
-    """This version feeds one grey plane or RGB in [0, 1], then the conditions of the task, then noise where the task may have it."""
-    colours, given = (metadata.input_color, metadata.output_color), " and ".join(("", *conditions))
+def _refuse_other_inputs(
+    metadata: ModelMetadata, known_conditions: tuple[tuple[str, ...], ...], may_need_noise: bool, where: str
+) -> None:
+    """This version feeds one grey plane or RGB in [0, 1], then conditions that the task may have, then noise where it may have that."""
+    colours = (metadata.input_color, metadata.output_color)
+    given = " or".join(" and ".join(("", *conditions)) for conditions in known_conditions if conditions)
     given += ", with noise or without" if may_need_noise else ""
     known = colours in (("grey", "grey"), ("rgb", "rgb")) and metadata.input_range == (0.0, 1.0)
-    if not known or (metadata.needs_noise and not may_need_noise) or metadata.conditions != conditions:
+    if not known or (metadata.needs_noise and not may_need_noise) or metadata.conditions not in known_conditions:
         wanted = " and ".join(("", *metadata.conditions, *(["noise"] if metadata.needs_noise else [])))
         raise ModelError(
             f"{where} takes {metadata.input_color} in {metadata.input_range}{wanted}; "

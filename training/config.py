@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sdk.analysis.methods import LABELS
 from sdk.catalog import tomllib
 from sdk.errors import nearest
 from training.degradations import BitDepth, Degradation, HalftoneFamily, LearnedHalftone
@@ -48,6 +49,13 @@ class DataConfig:
                 "The recipe's [data] names nothing to train on; give it a [[data.mix]], [[data.learned]], [[data.prints]] or "
                 "[[data.bit_depths]] table."
             )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that the network is told of (``sdk.analysis.methods.LABELS``), by number from 1 on; "" where one was not taught."""
+        taught = {label for family in self.mix for label in family.labels}
+        last = max((LABELS.index(label) for label in taught), default=-1)
+        return tuple(label if label in taught else "" for label in LABELS[: last + 1])
 
     @property
     def families(self) -> tuple[Degradation, ...]:

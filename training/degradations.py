@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from typing import Protocol
 
 import cv2
 import numpy as np
 
+from sdk.analysis.methods import LABELS, label_of, method_number
 from sdk.halftoner import Halftoner
 from sdk.halftoning import halftone
 from sdk.images import to_unit
@@ -41,6 +43,16 @@ class HalftoneFamily:
     """Parameter -> (low, high) of a uniform draw."""
     grey: float = 0.0
     """Chance that a colour picture loses its colour first."""
+    told: float | None = None
+    """Chance that the network is told the method, in one more plane of its number / 256; None: it has no such plane."""
+
+    @property
+    def labels(self) -> set[str]:
+        """The names of the methods that the network is told (``sdk.analysis.methods``)."""
+        if self.told is None:
+            return set()
+        calls = (dict(zip(self.choose, values)) for values in product(*self.choose.values()))
+        return {label for parameters in calls for method in self.methods if (label := label_of(method, parameters))}
 
     def draw(self, rng: np.random.Generator) -> tuple[str, dict]:
         """A method name and its parameters."""
@@ -53,7 +65,11 @@ class HalftoneFamily:
         """The halftone (two levels, or the colours of a palette), and the photograph; colour is halftoned channel by channel."""
         name, parameters = self.draw(rng)
         photo = without_colour(photo, self.grey, rng)
-        return to_unit(halftone(photo, name, **parameters)), to_unit(photo)
+        dots = to_unit(halftone(photo, name, **parameters))
+        if self.told is not None:
+            label = label_of(name, parameters) if rng.random() < self.told else None
+            dots = np.dstack([dots, np.full(dots.shape[:2], method_number(label, LABELS) / 256, np.float32)])
+        return dots, to_unit(photo)
 
 
 @dataclass(frozen=True)

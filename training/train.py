@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from sdk.analysis.methods import LABELS, label_of, method_number
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
@@ -165,9 +166,15 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
         height, width = (min(size, extent // 16 * 16) for extent in photo.shape[:2])
         top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
         photos.append(np.ascontiguousarray(photo[top : top + height, left : left + width]))
-    examples = {
-        method: [(as_tensor(to_unit(halftone(photo, method))[None]), photo) for photo in photos] for method in recipe.validation.methods
-    }
+
+    def dots(photo: np.ndarray, method: str) -> Tensor:
+        planes = to_unit(halftone(photo, method))
+        if recipe.model.get("methods"):
+            number = method_number(label_of(method, {}), LABELS)
+            planes = np.dstack([planes, np.full(planes.shape[:2], number / 256, np.float32)])
+        return as_tensor(planes[None])
+
+    examples = {method: [(dots(photo, method), photo) for photo in photos] for method in recipe.validation.methods}
     if recipe.data.halftoning:
         examples = {"tone": [(as_tensor(to_unit(photo)[None]), photo) for photo in photos]}
     for name, families in (("prints", recipe.data.prints), ("bits", recipe.data.bit_depths)):

@@ -20,6 +20,7 @@ from PIL import Image
 
 from sdk import files
 from sdk.analysis.levels import GREY_GAP, distinct_colors, distinct_levels, find_dither, is_toned, regular_grid
+from sdk.analysis.methods import find_method
 from sdk.analysis.screens import Screen, find_screen
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
@@ -50,10 +51,12 @@ class Analysis:
     """Bits a channel: 1 for pictures of two levels, 1..6 for few-bit ones."""
     colors: int | None = None
     """Distinct colours of a palette."""
+    method: str | None = None
+    """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
 
     def __str__(self) -> str:
         details = {
-            "dither": "1-bit dither (error diffusion, blue or white noise)",
+            "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})",
             "ordered": f"1-bit ordered dither, {self.period:g} px matrix" if self.period else "1-bit ordered dither",
             "screen": "AM screen" + self._screen(),
             "palette": f"palette of {self.colors} colours",
@@ -97,6 +100,9 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
         windows = [np.ascontiguousarray(window[..., 0]) for window in windows]
     for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
+        if found and found.kind in ("dither", "ordered"):
+            method = find_method(pixels)
+            return replace(found, method=method.label if method else None)
         if found:
             return found
     return _judge_spectrum(windows, dpi)

@@ -44,6 +44,9 @@ class TensorRtBackend:
             raise DeviceError(f"The memory of the GPU does not hold {where}; build it for a smaller tile or batch. {self._log.text()}")
         self._input, self._output = _ends(trt, self._engine, where)
         self._smallest, _, self._largest = (tuple(shape) for shape in self._engine.get_tensor_profile_shape(self._input.name, 0))
+        with self.driver:
+            self.result_planes = self._result_shape(self._smallest)[1]
+            """C of its output, the same for all sizes."""
 
     def _create_context(self, kept: Path | None) -> Any:
         if kept is None:
@@ -107,12 +110,13 @@ class TensorRtBackend:
     def enqueue(self, shape: Shape, source: int, target: int) -> None:
         """Queue one batch on the driver's stream, from GPU memory at ``source`` to GPU memory at ``target``; nothing is copied.
 
-        Both hold ``shape``, which is one of ``shape_for``, in ``dtypes``, at addresses that are multiples of 256. Call it within
+        The source holds ``shape``, which is one of ``shape_for``, and the target as much of ``result_planes``, in ``dtypes``, at addresses
+        that are multiples of 256. Call it within
         ``with backend.driver:``.
         """
         result_shape = self._result_shape(shape)
-        if result_shape != shape:
-            raise InferenceError(f"{self.name} makes {result_shape} of {shape}; only engines that keep the shape are run in GPU memory.")
+        if result_shape != (shape[0], self.result_planes, *shape[2:]):
+            raise InferenceError(f"{self.name} makes {result_shape} of {shape}; only engines that keep the size are run in GPU memory.")
         self._execute(shape, source, target)
 
     def recordable(self) -> bool:

@@ -1,6 +1,7 @@
 // Pictures to tiles and back on the GPU: what sdk/tiling.py and to_unit, from_unit of sdk/images.py do in numpy, bit for bit.
 //
 //   find_colour  are the three planes of a picture one and the same?
+//   count_patterns  how often does each pattern of 14 pixels occur (sdk/analysis/methods.py)?
 //   unpack       a whole picture -> one batch of tiles (n, planes, height, width) in [0, 1], reflected at the borders
 //   blend        all tiles -> the whole picture, in the kind it came in
 //
@@ -29,17 +30,21 @@ struct Job {
     unsigned char *inputs;         // one batch of tiles for the engine
     const unsigned char *results;  // all batches of tiles from the engine
     int *has_colour;
+    int *patterns;                 // 2^14 of them
     long long source_row, source_column, source_plane;  // from one to the next, bytes; BITS have rows only
     long long result_batch;                             // from one batch of results to the next, values
     int source_kind, target_kind;
     int colours;   // planes to restore: 1 or 3
     int channels;  // of the target; where there is one colour for three, it is repeated
     int has_alpha; // the last channel is passed through
-    int planes;    // of a tile: 1 or 3
+    int planes;    // of a tile as the engine gives it: 1 or 3
+    int conditions;  // planes beyond these that it takes, each of one value
     int half_inputs, half_results;
     int batch;        // tiles in each
     int first_tile;   // of this batch
+    int every_nth;    // band of 64 rows is looked at by count_patterns
     float threshold;  // the level that cuts to black and white; negative: none
+    float condition;
 };
 
 #ifndef CUDA_SHIM  // the tests compile this file by g++, with _Float16 for these two
@@ -106,19 +111,35 @@ extern "C" __global__ void find_colour(const Job job) {
     if (red != level(job, y, x, 1) || red != level(job, y, x, 2)) *job.has_colour = 1;  // whoever writes, writes the same
 }
 
+static __device__ int is_white(const Job &job, int y, int x, int plane) {
+    return level(job, y, x, plane) > (job.threshold >= 0 ? job.threshold : 0.5f);
+}
+
+// Threads (x, y, colour): the pixels of the picture. Plain black and white surroundings, which tell nothing, are not counted.
+extern "C" __global__ void count_patterns(const Job job) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y, colour = blockIdx.z;
+    if (x < 3 || x >= job.columns.length - 2 || y < 2 || y >= job.rows.length || y / 64 % job.every_nth) return;
+    int pattern = is_white(job, y, x, colour);
+    for (int i = 1; i <= 3; i++) pattern |= is_white(job, y, x - i, colour) << i;
+    for (int i = 0; i < 10; i++) pattern |= is_white(job, y - 1 - i / 5, x - 2 + i % 5, colour) << (4 + i);
+    if (pattern >> 1 != 0 && pattern >> 1 != 8191) atomicAdd(&job.patterns[pattern], 1);
+}
+
 // Threads (x, y, plane of the batch): the values of `inputs`. A last batch that is not full repeats the last tile.
 extern "C" __global__ void unpack(const Job job) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y, z = blockIdx.z;
     if (x >= job.columns.extent || y >= job.rows.extent) return;
     const int in_plane = job.rows.tiles * job.columns.tiles;
     const int last = (job.colours > job.planes ? job.colours : 1) * in_plane - 1;
-    const int wanted = job.first_tile + z / job.planes, tile = wanted < last ? wanted : last;
-    const int colour = (tile / in_plane * job.planes + z % job.planes) % job.colours;
+    const int given = job.planes + job.conditions, plane = z % given;
+    const int wanted = job.first_tile + z / given, tile = wanted < last ? wanted : last;
+    const int colour = (tile / in_plane * job.planes + plane) % job.colours;
     const int row = tile % in_plane / job.columns.tiles, column = tile % job.columns.tiles;
     const int from_y = reflected(job.rows.starts[row] + reflected(y, job.rows.tile), job.rows.length);
     const int from_x = reflected(job.columns.starts[column] + reflected(x, job.columns.tile), job.columns.length);
     float value = level(job, from_y, from_x, colour);
     if (job.threshold >= 0) value = value > job.threshold ? 1.0f : 0.0f;
+    if (plane >= job.planes) value = job.condition;
     const long long at = ((long long)z * job.rows.extent + y) * job.columns.extent + x;
     if (job.half_inputs) ((unsigned short *)job.inputs)[at] = to_half(value);
     else ((float *)job.inputs)[at] = value;

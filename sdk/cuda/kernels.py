@@ -17,7 +17,7 @@ from sdk.cuda.driver import Driver, Extent
 from sdk.errors import DeviceError, MissingDependencyError
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-NAMES = ("find_colour", "unpack", "blend")
+NAMES = ("find_colour", "count_patterns", "unpack", "blend")
 ARCHITECTURES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))
 """Compute capabilities that a prebuilt file holds; as PTX the first serves all newer GPUs."""
 BLOCK = (32, 8, 1)
@@ -34,10 +34,10 @@ AXIS = _struct(("starts first weights", POINTER), ("length tiles tile extent", I
 """``struct Axis`` of kernels.cu; pointers are addresses."""
 JOB = _struct(
     ("rows columns", AXIS),
-    ("source target inputs results has_colour", POINTER),
+    ("source target inputs results has_colour patterns", POINTER),
     ("source_row source_column source_plane result_batch", LONG),
-    ("source_kind target_kind colours channels has_alpha planes half_inputs half_results batch first_tile", INT),
-    ("threshold", FLOAT),
+    ("source_kind target_kind colours channels has_alpha planes conditions half_inputs half_results batch first_tile every_nth", INT),
+    ("threshold condition", FLOAT),
 )
 """``struct Job`` of kernels.cu."""
 
@@ -57,9 +57,13 @@ class Kernels:
         """Queue: ``has_colour`` becomes 1 where the source's three planes differ."""
         self._launch("find_colour", job, job["columns"]["length"], job["rows"]["length"])
 
+    def count_patterns(self, job: np.void) -> None:
+        """Queue: adds to ``patterns`` how often each occurs, as ``sdk.analysis.methods.count_patterns``, but none of plain surroundings."""
+        self._launch("count_patterns", job, job["columns"]["length"], job["rows"]["length"], job["colours"])
+
     def unpack(self, job: np.void) -> None:
         """Queue: source -> one batch of tiles, from ``first_tile`` on."""
-        self._launch("unpack", job, job["columns"]["extent"], job["rows"]["extent"], job["batch"] * job["planes"])
+        self._launch("unpack", job, job["columns"]["extent"], job["rows"]["extent"], job["batch"] * (job["planes"] + job["conditions"]))
 
     def blend(self, job: np.void) -> None:
         """Queue: the results of all batches -> target."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from sdk.analysis.methods import PATTERNS, every_nth
 from sdk.cuda.device_array import DeviceArray, borrow, is_device_array
 from sdk.cuda.dlpack import Borrowed, contiguous
 from sdk.cuda.driver import Driver, OutOfMemory
@@ -26,6 +27,7 @@ KEPT = 8
 ALIGNMENT = 256
 """Bytes; TensorRT wants addresses that are multiples of it."""
 
+Tell = Callable[[np.ndarray], float]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -40,7 +42,12 @@ class TileEngine(Protocol):
 
     @property
     def planes(self) -> int:
-        """1 (grey) or 3 (RGB), in and out."""
+        """Of its input: those of its output, then conditions."""
+        ...
+
+    @property
+    def result_planes(self) -> int:
+        """Of its output: 1 (grey) or 3 (RGB)."""
         ...
 
     @property
@@ -49,11 +56,12 @@ class TileEngine(Protocol):
         ...
 
     def shape_for(self, tiles: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """The (N, C, H, W) that it takes for so many tiles, no less in any extent; ``InferenceError`` where they are too large."""
+        """The (N, C, H, W) that it takes for so many tiles, C = ``planes``, no less in any extent; ``InferenceError`` where they are too
+        large."""
         ...
 
     def enqueue(self, shape: tuple[int, int, int, int], source: int, target: int) -> None:
-        """Queue one batch, from device memory at ``source`` to device memory at ``target``, both of this shape."""
+        """Queue one batch, from device memory at ``source``, of this shape, to device memory at ``target``, of as many tiles."""
         ...
 
     def recordable(self) -> bool:
@@ -82,13 +90,14 @@ class GpuPipeline:
         with driver:
             self._kernels = Kernels(driver)
 
-    def run(self, picture: Any, *, bits_width: int | None = None, unclipped: bool = False) -> Any:
+    def run(self, picture: Any, *, bits_width: int | None = None, unclipped: bool = False, tell: Tell | None = None) -> Any:
         """HxW or HxWxC, C = 1, 3 or 4 (RGBA) -> the same shape and dtype, but bool as uint8; alpha as it was.
 
         A numpy array gives a numpy array, an array in GPU memory a ``DeviceArray``, which is ready when this returns. Floats are taken
         to be in [0, 1]: nobody looks through them here. ``bits_width`` says that ``picture`` holds rows of so many px as bits, 1 = white,
         the most significant first: uint8 as of ``numpy.packbits(..., axis=1)``. ``unclipped`` gives the model's own float32 values,
-        which may leave [0, 1].
+        which may leave [0, 1]. ``tell`` makes the condition of engines that take one of how often each pattern of pixels occurs
+        (``sdk.analysis.methods``); without it that is 0.
 
         Raises ``UnsupportedImageError``, ``OptionError``, and ``InferenceError`` where the GPU fails.
         """
@@ -98,7 +107,7 @@ class GpuPipeline:
             with self._driver:
                 while True:
                     try:
-                        return self._run(picture, bits_width, unclipped)
+                        return self._run(picture, bits_width, unclipped, tell)
                     except OutOfMemory:
                         if self.batch == 1:
                             raise
@@ -116,13 +125,13 @@ class GpuPipeline:
             self._axes.clear()
             self._memory.clear()
 
-    def _run(self, picture: Any, bits_width: int | None, unclipped: bool) -> np.ndarray | DeviceArray:
+    def _run(self, picture: Any, bits_width: int | None, unclipped: bool, tell: Tell | None) -> np.ndarray | DeviceArray:
         driver, memory = self._driver, self._memory
         try:
             if isinstance(picture, np.ndarray):
                 layout = layout_of(picture.shape, picture.dtype, bits_width, unclipped)
                 target = memory.buffer("restored", layout.target_bytes)
-                self._restore(self._upload(picture), layout, target.address)
+                self._restore(self._upload(picture), layout, target.address, tell)
                 staged = memory.pinned("restored", layout.target_shape, layout.target_dtype)
                 driver.copy_out(staged, target)
                 driver.synchronize()
@@ -130,7 +139,7 @@ class GpuPipeline:
             source = borrow(picture, driver)
             layout = layout_of(source.shape, source.dtype, bits_width, unclipped)
             target = driver.allocate(layout.target_bytes)
-            self._restore(source, layout, target.address)
+            self._restore(source, layout, target.address, tell)
             return DeviceArray(driver, target, layout.target_shape, layout.target_dtype)
         finally:
             driver.synchronize()  # after an error, too: what is queued reads the caller's memory, and ours
@@ -142,17 +151,20 @@ class GpuPipeline:
         self._driver.copy_in(buffer, staged)
         return Borrowed(buffer.address, picture.shape, contiguous(picture.shape, picture.itemsize), picture.dtype, buffer)
 
-    def _restore(self, source: Borrowed, layout: Layout, target: int) -> None:
+    def _restore(self, source: Borrowed, layout: Layout, target: int, tell: Tell | None) -> None:
         """Queue everything between the picture in GPU memory and the restored one."""
         engine, memory = self._engine, self._memory
         rows, columns = self._axis(layout.height), self._axis(layout.width)
         job = self._described(source, layout, rows, columns)
-        tiles = max(1, int(job["colours"]) // engine.planes) * rows.tiles * columns.tiles
+        if tell is not None and job["conditions"]:
+            job["condition"] = tell(self._count_patterns(job))
+        tiles = max(1, int(job["colours"]) // engine.result_planes) * rows.tiles * columns.tiles
         batches = -(-tiles // self.batch)
         shape = engine.shape_for(-(-tiles // batches), rows.tile, columns.tile)  # evenly full, since a graph wants one shape
         inputs, results = engine.dtypes
-        stride = -(-int(np.prod(shape)) * results.itemsize // ALIGNMENT) * ALIGNMENT
-        job["batch"], job["planes"], job["rows"]["extent"], job["columns"]["extent"] = shape
+        values = int(np.prod(shape)) // engine.planes * engine.result_planes
+        stride = -(-values * results.itemsize // ALIGNMENT) * ALIGNMENT
+        job["batch"], _, job["rows"]["extent"], job["columns"]["extent"] = shape
         job["inputs"] = memory.buffer("inputs", int(np.prod(shape)) * inputs.itemsize).address
         job["results"] = memory.buffer("results", batches * stride).address
         job["result_batch"] = stride // results.itemsize
@@ -174,7 +186,9 @@ class GpuPipeline:
         job["rows"], job["columns"] = rows.fields, columns.fields
         job["half_inputs"], job["half_results"] = (dtype == np.float16 for dtype in self._engine.dtypes)
         job["threshold"] = self._threshold
-        if self._engine.planes < job["colours"] and not self._has_colour(job):
+        job["planes"] = self._engine.result_planes
+        job["conditions"] = self._engine.planes - self._engine.result_planes
+        if job["planes"] < job["colours"] and not self._has_colour(job):
             job["colours"] = 1  # grey stored as RGB is restored once, and stays exactly grey
         return job
 
@@ -187,6 +201,17 @@ class GpuPipeline:
         self._driver.copy_out(answer, flag)
         self._driver.synchronize()
         return bool(answer[0])
+
+    def _count_patterns(self, job: np.void) -> np.ndarray:
+        """int32 (PATTERNS,); waits for it."""
+        buffer, counts = self._memory.buffer("patterns", 4 * PATTERNS), self._memory.pinned("patterns", (PATTERNS,), np.int32)
+        counts[...] = 0
+        job["patterns"], job["every_nth"] = buffer.address, every_nth(int(job["rows"]["length"]), int(job["columns"]["length"]))
+        self._driver.copy_in(buffer, counts)
+        self._kernels.count_patterns(job)
+        self._driver.copy_out(counts, buffer)
+        self._driver.synchronize()
+        return counts
 
     def _queue(self, enqueue: Callable[[], None], key: tuple[int, bytes]) -> None:
         """``key`` holds all that a graph freezes. What comes first is queued plainly, since first runs allocate; the second is recorded."""

@@ -24,7 +24,7 @@ from training.cost import kflop_per_pixel
 from training.errors import TrainingError
 from training.models import build
 
-TINY = {"channels": [8, 16], "blocks": [1, 1]}
+TINY = {"channels": [8, 16], "blocks": [1, 1], "methods": 26}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def exported(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> t
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 8, 8), (3, 20, 64), (1, 132, 36)])
 def test_same_values_as_torch_at_sizes_never_traced(exported, batch: int, height: int, width: int) -> None:
     model, path = exported
-    halftone = np.random.default_rng(1).integers(0, 2, (batch, 1, height, width)).astype(np.float32)
+    halftone = np.random.default_rng(1).integers(0, 2, (batch, 2, height, width)).astype(np.float32)
+    halftone[:, 1] = np.arange(batch)[:, None, None] / 256  # the method, another one for each picture
     with torch.inference_mode():
         expected = model(torch.from_numpy(halftone)).numpy()
     assert np.abs(OnnxRuntimeBackend(path.read_bytes(), "cpu").run(halftone) - expected).max() <= TOLERANCE
@@ -113,7 +114,7 @@ def test_metadata_tells_what_was_measured(exported) -> None:
     assert metadata.name == "tiny"
     assert metadata.size_multiple == 4
     assert metadata.parameters == sum(p.numel() for p in model.parameters())
-    assert metadata.kflop_per_pixel == pytest.approx(kflop_per_pixel(model), abs=0.1)
+    assert metadata.kflop_per_pixel == pytest.approx(kflop_per_pixel(model, 2), abs=0.1)
     assert metadata.parity_max_abs_diff is not None
     assert metadata.parity_max_abs_diff <= TOLERANCE
     assert 0 < metadata.halo <= 64

@@ -63,7 +63,7 @@ class SoftEngine:
     def __init__(self, gpu: Driver, case: Case):
         self.gpu = gpu
         self.batch = case.batch
-        self.planes = case.planes
+        self.planes = self.result_planes = case.planes
         self.dtypes = (np.dtype(np.float16 if case.half[0] else np.float32), np.dtype(np.float16 if case.half[1] else np.float32))
         self._smallest = (case.batch, case.tile, case.tile) if case.fixed else (1, 1, 1)
         code = f"#define HALF_IN {case.half[0]:d}\n#define HALF_OUT {case.half[1]:d}\n{SOFT}"

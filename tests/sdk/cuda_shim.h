@@ -15,6 +15,8 @@ static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fdiv_rn(float a, float b) { return a / b; }
 
+static inline int atomicAdd(int *address, int value) { int old = *address; *address += value; return old; }
+
 static inline unsigned short to_half(float value) {
     _Float16 half = (_Float16)value;
     unsigned short bits;

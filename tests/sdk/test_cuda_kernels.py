@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sdk.analysis.methods import count_patterns
 from sdk.catalog import tomllib
 from sdk.cuda import dlpack, kernels
 from sdk.cuda.device_array import DeviceArray
@@ -170,20 +171,28 @@ class HostGpu:
 
 @dataclass
 class HostEngine:
-    """A ``TileEngine`` that is a numpy function of (N, C, H, W) float32; notes what it was given."""
+    """A ``TileEngine`` that is a numpy function of (N, C, H, W) float32; notes what it was given.
+
+    Its result has one plane less than its input for each of its ``conditions``, which are the last ones.
+    """
 
     gpu: HostGpu
     function: Function
-    planes: int = 1
+    result_planes: int = 1
     dtypes: tuple[np.dtype, np.dtype] = (np.dtype(np.float32), np.dtype(np.float32))
     batch: int = 4
     smallest: tuple[int, int, int] = (1, 8, 8)
     """N, H, W."""
+    conditions: int = 0
     can_record: bool = True
     fails: bool = False
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     seen: list[np.ndarray] = field(default_factory=list)
     """float32 (C, H, W), one a tile."""
+
+    @property
+    def planes(self) -> int:
+        return self.result_planes + self.conditions
 
     def shape_for(self, tiles: int, height: int, width: int) -> tuple[int, int, int, int]:
         assert tiles <= self.batch
@@ -195,12 +204,13 @@ class HostEngine:
             raise InferenceError("the engine failed")
         assert source % 256 == 0
         assert target % 256 == 0
-        given, made = (at(address, shape, dtype) for address, dtype in zip((source, target), self.dtypes))
+        given = at(source, shape, self.dtypes[0])
+        made = at(target, (shape[0], self.result_planes, *shape[2:]), self.dtypes[1])
 
         def work() -> None:
             self.shapes.append(shape)
             self.seen += list(given.astype(np.float32))
-            made[...] = self.function(given.astype(np.float32))
+            made[...] = self.function(given.astype(np.float32))[:, : self.result_planes]
 
         self.gpu.queue("engine", work)
 
@@ -244,6 +254,7 @@ class Case:
     threshold: float | None = None
     unclipped: bool = False
     on_device: bool = False
+    condition: float | None = None
 
     def picture(self, seed: int = 0) -> np.ndarray:
         extents = (self.height, self.width) + (() if self.channels is None else (self.channels,))
@@ -252,7 +263,7 @@ class Case:
     def engine(self, gpu: HostGpu, function: Function = soft) -> HostEngine:
         first, second = (np.dtype(np.float16 if half else np.float32) for half in self.half)
         smallest = (self.batch, self.tile, self.tile) if self.fixed else (1, self.multiple, self.multiple)
-        return HostEngine(gpu, function, self.planes, (first, second), self.batch, smallest)
+        return HostEngine(gpu, function, self.planes, (first, second), self.batch, smallest, self.condition is not None)
 
     def pipeline(self, engine: HostEngine) -> GpuPipeline:
         tiling = {"tile": self.tile, "overlap": self.overlap, "multiple": self.multiple}
@@ -261,9 +272,8 @@ class Case:
     def run(self, pipeline: GpuPipeline, picture: np.ndarray) -> np.ndarray:
         width = {"bits_width": self.width} if self.bits else {}
         given: Any = np.packbits(picture, axis=1) if self.bits else picture
-        if self.on_device:
-            return pipeline.run(OnGpu(given), unclipped=self.unclipped, **width).to_host()
-        return pipeline.run(given, unclipped=self.unclipped, **width)
+        options: Any = width | {"unclipped": self.unclipped, "tell": None if self.condition is None else lambda counts: self.condition}
+        return pipeline.run(OnGpu(given), **options).to_host() if self.on_device else pipeline.run(given, **options)
 
 
 def reference(picture: np.ndarray, case: Case, function: Function = soft) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -279,9 +289,11 @@ def reference(picture: np.ndarray, case: Case, function: Function = soft) -> tup
         height, width = values.shape[2:]
         if case.fixed:
             values = np.pad(values, ((0, 0), (0, 0), (0, case.tile - height), (0, case.tile - width)), mode="symmetric")
+        if case.condition is not None:
+            values = np.concatenate([values, np.full_like(values[:, :1], case.condition)], axis=1)
         given = values.astype(to_engine).astype(np.float32)
         seen.append(given[0])
-        made = function(given).astype(from_engine).astype(np.float32)[..., :height, :width]
+        made = function(given)[:, : case.planes].astype(from_engine).astype(np.float32)[..., :height, :width]
         return made.mean(axis=1, keepdims=True) if part.shape[1] < case.planes else made
 
     def restore(pixels: np.ndarray) -> np.ndarray:
@@ -318,6 +330,7 @@ def cases(draw: st.DrawFn) -> Case:
         threshold=draw(st.sampled_from([None, None, 0.3, 0.5])),
         unclipped=draw(st.booleans()) and draw(st.booleans()),
         on_device=draw(st.booleans()),
+        condition=draw(st.sampled_from([None, None, 0.0, 5 / 256])),
     )
 
 
@@ -382,6 +395,23 @@ def test_halves_are_numpys(library: ctypes.CDLL) -> None:
     case = Case(256, 256, dtype=np.float32, tile=256, overlap=0, half=(True, True), unclipped=True)
     restored = case.run(case.pipeline(case.engine(HostGpu(library), lambda x: x)), halves)
     np.testing.assert_array_equal(restored, halves)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(cases(), st.integers(0, 99))
+@example(Case(700, 3100, dtype=np.bool_, tile=256, overlap=32, condition=0.0), 0)  # so large that not all bands of rows are looked at
+def test_patterns_are_counted_as_by_numpy(library: ctypes.CDLL, case: Case, seed: int) -> None:
+    """But those of plain surroundings, which are left out. Grey stored as RGB is counted once."""
+    case, told = replace(case, condition=0.0), []
+    picture = case.picture(seed)
+    given: Any = np.packbits(picture, axis=1) if case.bits else picture
+    width = {"bits_width": case.width} if case.bits else {}
+    case.pipeline(case.engine(HostGpu(library))).run(given, **width, tell=lambda counts: told.append(counts.copy()) or 0.0)
+    pixels = picture if picture.ndim == 2 else picture[..., 0] if picture.shape[2] == 1 else picture[..., :3]
+    white = to_unit(pixels) > (0.5 if case.threshold is None else case.threshold)
+    expected = np.sum([count_patterns(plane) for plane in np.moveaxis(np.atleast_3d(white), -1, 0)], axis=0)
+    expected.reshape(-1, 2)[[0, -1]] = 0
+    np.testing.assert_array_equal(told, [expected])
 
 
 def test_structs_are_of_one_size(library: ctypes.CDLL) -> None:

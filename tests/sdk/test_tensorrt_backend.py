@@ -204,7 +204,7 @@ def test_from_gpu_memory_to_gpu_memory(fake_trt: SimpleNamespace) -> None:
     """As the pipeline runs it: no host array, no copy, no wait."""
     driver = FakeDriver()
     backend = TensorRtBackend(engine_with(), driver)
-    assert (backend.planes, backend.dtypes) == (1, (np.float32, np.float32))
+    assert (backend.planes, backend.result_planes, backend.dtypes) == (1, 1, (np.float32, np.float32))
     assert backend.shape_for(2, 8, 40) == (2, 1, 16, 40)
     x, out = np.random.default_rng(0).random((2, 1, 16, 40), np.float32), np.empty((2, 1, 16, 40), np.float32)
     with driver:

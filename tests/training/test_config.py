@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sdk.analysis.methods import LABELS
 from sdk.halftoning import METHODS
 from training.config import RECIPES, Recipe, RecipeError, from_table, load_recipe, to_table
 from training.models import build
@@ -50,12 +51,21 @@ def test_recipes_name_known_methods_and_parameters(path: Path) -> None:
             assert family.choose.keys() | family.between.keys() <= METHODS[method].parameters.keys()
 
 
-def test_fast_is_blind() -> None:
-    """It sees every error diffusion and the ordered methods, and its weights add up."""
+def test_fast_sees_all_methods_and_is_told_of_them() -> None:
+    """Every error diffusion and the ordered methods; the weights add up, and the network knows as many numbers as there are names."""
     recipe = load_recipe("fast")
     seen = {method for family in recipe.data.mix for method in family.methods}
     assert seen >= {name for name, method in METHODS.items() if method.family == "error diffusion"} | {"bayer", "clustered-dot"}
     assert sum(family.weight for family in recipe.data.mix) == pytest.approx(1)
+    assert recipe.data.methods == LABELS[:-1]  # all but white noise
+    assert recipe.model["methods"] == len(LABELS)
+
+
+def test_methods_that_were_not_taught_have_no_name() -> None:
+    mix = [{"methods": ["stucki", "am-screen"], "weight": 1.0, "choose": {"serpentine": [False, True]}, "told": 0.5}]
+    names = from_table(Recipe, changed("data.mix", mix), "table").data.methods
+    assert {name: i for i, name in enumerate(names) if name} == {label: LABELS.index(label) for label in ("stucki", "stucki, serpentine")}
+    assert load_recipe("prl").data.methods == ()
 
 
 def test_values_are_converted() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdk.analysis.methods import LABELS
 from training.config import load_recipe
 from training.data import DataError, Pairs, augment, photo_paths, read_grey
 from training.degradations import HalftoneFamily
@@ -87,6 +88,22 @@ def test_every_family_of_a_recipe_is_drawn() -> None:
             values = [parameters[key] for _, parameters in drawn]
             assert low <= min(values) < low + 0.1 * (high - low)
             assert high - 0.1 * (high - low) < max(values) <= high
+
+
+def test_networks_are_told_the_method_now_and_then(folder: Path) -> None:
+    families = (
+        HalftoneFamily(("stucki",), 1.0, told=0.5),
+        HalftoneFamily(("am-screen",), 1.0, told=1.0),  # it has no name
+    )
+    halftones, photos = Pairs(folder, families, crop=32, batch=64, steps=1)[0]
+    assert (halftones.shape[1], photos.shape[1]) == (2, 1)
+    numbers = 256 * halftones[:, 1]
+    assert (numbers.amin((1, 2)) == numbers.amax((1, 2))).all()
+    found = numbers[:, 0, 0].unique(return_counts=True)
+    number = 1 + LABELS.index("stucki")
+    assert found[0].tolist() == [0, number]
+    assert 6 < found[1][1] < 26
+    assert set(halftones[:, 0].unique().tolist()) == {0, 1}
 
 
 def test_photo_paths_are_sorted_and_deep(folder: Path) -> None:

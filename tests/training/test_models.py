@@ -81,6 +81,30 @@ def test_fast_is_not_equivariant_by_less() -> None:
 
 
 @torch.no_grad()
+def told(halftone: torch.Tensor, number: int) -> torch.Tensor:
+    return torch.cat([halftone, torch.full_like(halftone[:, :1], number / 256)], dim=1)
+
+
+def test_fast_starts_from_what_it_is_not_told() -> None:
+    """New habits change nothing yet; once they do, each method has its own, whatever the precision the number came in."""
+    torch.manual_seed(0)
+    model, blind = FastNet((8, 16), (1, 1), methods=5).eval(), FastNet((8, 16), (1, 1)).eval()
+    blind.load_state_dict({name: tensor for name, tensor in model.state_dict().items() if not name.startswith("habits")})
+    halftone = torch.rand(2, 1, 16, 24).round()
+    assert model.conditions == ("method",)
+    assert blind.conditions == ()
+    with torch.inference_mode():
+        torch.testing.assert_close(model(told(halftone, 3)), blind(halftone))
+        assert model.habits is not None
+        model.habits.shift.weight.normal_()
+        results = [model(told(halftone, number)) for number in range(6)]
+        for i, result in enumerate(results):
+            assert all((result - other).abs().max() > 1e-3 for other in results[:i])
+            torch.testing.assert_close(model(told(halftone, i).half().float()), result)
+        mixed = model(torch.cat([told(halftone[:1], 1), told(halftone[1:], 4)]))
+        torch.testing.assert_close(mixed, torch.cat([results[1][:1], results[4][1:]]))
+
+
 def test_prl_starts_from_its_content(prl: PRL) -> None:
     """The detail network adds to the content image; without it the content is what comes out."""
     halftone = torch.rand(1, 1, 16, 16).round()

@@ -1,0 +1,126 @@
+"""Which halftoning method placed the dots of a 1-bit picture.
+
+Every method has its own habits: what it puts next to what it has just put. So a picture is read in raster order, and for every pixel the
+13 before it (three to the left, five in each of the two rows above) are noted with it. How often each of these 2^14 patterns occurs is
+compared with what each method does, counted over many photographs (``training.method_tables``): the method under which the picture
+is likeliest made it, if that is not much less likely than under the picture's own habits. Otherwise nobody is named: text, scans, methods
+not in the table, dots that were resized or turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdk.halftoning.error_diffusion import KERNELS
+from sdk.images import white_of
+
+TABLE = Path(__file__).with_name("methods.npz")
+BEFORE = ((0, -1), (0, -2), (0, -3), *((-1, dx) for dx in range(-2, 3)), *((-2, dx) for dx in range(-2, 3)))
+"""(rows, columns) from a pixel to those that are noted with it."""
+PATTERNS = 2 ** (len(BEFORE) + 1)
+
+LABELS: tuple[str, ...] = (
+    *KERNELS,
+    *(f"{kernel}, serpentine" for kernel in KERNELS),
+    "bayer",
+    *(f"clustered-dot {size}x{size}" for size in (4, 5, 6, 7, 8)),
+    "blue-noise",
+    "white-noise",
+)
+"""What can be named. Networks know them by number, so the order stays, and what comes new comes last."""
+
+ENOUGH = 2_000
+"""Pixels in mixed surroundings; fewer tell nothing."""
+MOST_PIXELS, BAND = 2_100_000, 64
+"""A larger picture is judged by some bands of so many rows."""
+MISFIT = 0.12
+"""Bits a pixel; photographs halftoned by methods of the table have 0.01 to 0.15, of others 0.1 (turned by 90 degrees) to 0.7 (enlarged)."""
+
+
+@dataclass(frozen=True)
+class MethodFound:
+    """The likeliest method, one of ``LABELS``."""
+
+    label: str
+    margin: float
+    """How much likelier it is than the second, bits a pixel."""
+    misfit: float
+    """How much less likely the picture is by that method's habits than by its own, bits a pixel."""
+
+
+def label_of(method: str, parameters: Mapping[str, Any]) -> str | None:
+    """What ``sdk.halftoning.halftone`` with these arguments is called here; None: it has no name here."""
+    if method in KERNELS:
+        return f"{method}, serpentine" if parameters.get("serpentine") else method
+    label = f"{method} {parameters.get('size', 8)}x{parameters.get('size', 8)}" if method == "clustered-dot" else method
+    return label if label in LABELS else None
+
+
+def method_number(label: str | None, labels: Sequence[str]) -> int:
+    """What a network that knows ``labels`` is told: from 1, or 0 for None and for a method that it does not know."""
+    return labels.index(label) + 1 if label in labels else 0
+
+
+def every_nth(height: int, width: int) -> int:
+    """In a picture of this size, the first of so many bands of ``BAND`` rows is looked at, and the others are not."""
+    return max(1, -(-height * width // MOST_PIXELS))
+
+
+def count_patterns(white: np.ndarray) -> np.ndarray:
+    """bool HxW -> how often each pattern occurs, int64 (PATTERNS,); the pixel itself is the lowest bit."""
+    counts = np.zeros(PATTERNS, np.int64)
+    height, width = white.shape
+    if width < 6:
+        return counts
+    for start in range(0, height, BAND * every_nth(height, width)):
+        dots = white[max(0, start - 2) : start + BAND].astype(np.uint16)
+        pattern = dots[2:, 3 : width - 2].copy()
+        for bit, (dy, dx) in enumerate(BEFORE, start=1):
+            pattern |= dots[2 + dy : len(dots) + dy, 3 + dx : width - 2 + dx] << np.uint16(bit)
+        counts += np.bincount(pattern.ravel(), minlength=PATTERNS)
+    return counts
+
+
+def find_method(pixels: np.ndarray, threshold: float = 0.5) -> MethodFound | None:
+    """HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike. As ``method_of_counts``."""
+    white = pixels if pixels.dtype == np.bool_ else pixels > threshold * white_of(pixels.dtype)
+    planes = [white] if white.ndim == 2 else [white[..., channel] for channel in range(3)]
+    return method_of_counts(np.sum([count_patterns(plane) for plane in planes], axis=0))
+
+
+def method_of_counts(counts: np.ndarray) -> MethodFound | None:
+    """(PATTERNS,) as of ``count_patterns``; None where no method of the table would have made such a picture."""
+    counts = counts.reshape(-1, 2).copy()
+    counts[[0, -1]] = 0  # in plain black and white all methods do the same
+    pixels = counts.sum()
+    if pixels < ENOUGH:
+        return None
+    white = _chances()  # (methods, surroundings)
+    bits = np.stack([np.log2(1 - white), np.log2(white)], axis=-1)
+    likelihoods = np.einsum("msb,sb->m", bits, counts) / pixels
+    best = int(likelihoods.argmax())
+    second = np.partition(likelihoods, -2)[-2]
+    found = MethodFound(LABELS[best], float(likelihoods[best] - second), float(_own_likelihood(counts) - likelihoods[best]))
+    return found if found.misfit <= MISFIT else None
+
+
+def _own_likelihood(counts: np.ndarray) -> float:
+    """Of a picture by its own habits, bits a pixel; less what it would gain if it had none (Miller 1955: half a nat for each share that
+    is fitted to it)."""
+    seen = counts.sum(axis=-1)
+    of_both = counts[counts.min(axis=-1) > 0]  # where it always does the same, that is certain: log2(1) = 0
+    gained = np.count_nonzero(seen) / (2 * np.log(2))
+    return ((of_both * np.log2(of_both / of_both.sum(axis=-1, keepdims=True))).sum() - gained) / seen.sum()
+
+
+@cache
+def _chances() -> np.ndarray:
+    """float32 (methods, surroundings): how often a method puts white there."""
+    with np.load(TABLE) as stored:
+        return (stored["white"].astype(np.float32) + 0.5) / 256

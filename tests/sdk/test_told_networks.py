@@ -1,0 +1,110 @@
+"""Networks that are told which method placed the dots: one number a picture, the same for all its channels and tiles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sdk
+from sdk.analysis.methods import count_patterns
+from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.errors import ModelError
+from sdk.halftoning import halftone
+from sdk.images import from_unit, to_unit
+from sdk.metadata import ModelMetadata
+from sdk.network import HalftoneNetwork
+from tests.sdk.conftest import SMALL
+
+KNOWN = ("stucki", "", "floyd-steinberg")
+TOLD = replace(SMALL, name="told", conditions=("method",), methods=KNOWN, kinds=("dither",), tile=128)
+
+
+@pytest.fixture(scope="module")
+def told_onnx(two_plane_onnx: Callable[[ModelMetadata, float], Path]) -> Path:
+    """The picture and its method's number / 256, blurred and added: so the number shows."""
+    return two_plane_onnx(TOLD, 0)
+
+
+@pytest.fixture(scope="module")
+def kodim() -> np.ndarray:
+    photo = sdk.files.read(Path(__file__).parents[2] / "docs/samples/kodim23_grey.png").pages[0].pixels
+    return np.ascontiguousarray(photo[100:356, 200:456])
+
+
+def expected(model: Path, white: np.ndarray, number: int) -> np.ndarray:
+    planes = np.stack([to_unit(white), np.full(white.shape, number / 256, np.float32)])[None]
+    return from_unit(OnnxRuntimeBackend(model.read_bytes(), "cpu").run(planes)[0, 0], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("method", "number"), [("stucki", 1), ("floyd-steinberg", 3), ("burkes", 0), ("blue-noise", 0)], ids=lambda value: str(value)
+)
+def test_a_network_is_told_what_it_knows(told_onnx: Path, kodim: np.ndarray, method: str, number: int) -> None:
+    white = halftone(kodim, method)
+    restored = sdk.InverseHalftoner(told_onnx, device="cpu", tile=256).run(white)
+    np.testing.assert_array_equal(restored, expected(told_onnx, white, number))
+
+
+def test_dots_of_no_method_are_of_number_0(told_onnx: Path, kodim: np.ndarray) -> None:
+    white = halftone(kodim, "am-screen", lpi=100.0, dpi=600.0)
+    np.testing.assert_array_equal(sdk.InverseHalftoner(told_onnx, device="cpu", tile=256).run(white), expected(told_onnx, white, 0))
+
+
+def test_tiles_are_told_the_same(told_onnx: Path, kodim: np.ndarray) -> None:
+    white = halftone(kodim, "floyd-steinberg")
+    whole, tiled = (sdk.InverseHalftoner(told_onnx, device="cpu", tile=tile).run(white) for tile in (256, 64))
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def test_channels_are_judged_together(told_onnx: Path, kodim: np.ndarray) -> None:
+    """One of them is too plain to tell by itself."""
+    rgb = np.dstack([kodim, kodim[::-1], np.zeros_like(kodim)])
+    white = halftone(rgb, "stucki")
+    restored = sdk.InverseHalftoner(told_onnx, device="cpu", tile=256).run(white)
+    for channel in range(3):
+        np.testing.assert_array_equal(restored[..., channel], expected(told_onnx, np.ascontiguousarray(white[..., channel]), 1))
+
+
+def test_a_threshold_counts_for_the_dots_too(told_onnx: Path, kodim: np.ndarray) -> None:
+    white = halftone(kodim, "floyd-steinberg")
+    grey = np.where(white, 0.4, 0.1).astype(np.float32)
+    restored = sdk.InverseHalftoner(told_onnx, device="cpu", tile=256, threshold=0.3).run(grey)
+    np.testing.assert_array_equal(from_unit(restored, np.uint8), expected(told_onnx, white, 3))
+
+
+def test_what_the_gpu_counts_is_judged_alike(told_onnx: Path, kodim: np.ndarray) -> None:
+    network = HalftoneNetwork(told_onnx, device="cpu")
+    for method, number in (("stucki", 1), ("burkes", 0)):
+        assert network._tell(count_patterns(halftone(kodim, method)).astype(np.int32)) == number / 256
+
+
+def test_metadata_keeps_the_methods() -> None:
+    assert ModelMetadata.from_props(TOLD.to_props(), "the model") == TOLD
+    old = {key: value for key, value in TOLD.to_props().items() if key != "methods"}
+    assert ModelMetadata.from_props(old, "the model").methods == ()
+
+
+def test_only_restorers_of_halftones_can_tell(told_onnx: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(told_onnx)
+    onnx.helper.set_model_props(model, TOLD.to_props() | {"task": json.dumps("bit-depth-expansion")})
+    onnx.save(model, str(tmp_path / "bits.onnx"))
+    with pytest.raises(ModelError, match=r"takes grey .* and method; this version runs models .* and bits\. Upgrade"):
+        sdk.BitDepthExpander(tmp_path / "bits.onnx", device="cpu")
+
+
+def test_fast_restores_better_when_it_is_told(kodim: np.ndarray) -> None:
+    """And does well without: the same dots, so turned that nobody knows who made them."""
+    network = HalftoneNetwork("fast", device="cpu")
+    assert network.metadata.conditions == ("method",)
+    white = halftone(kodim, "jarvis-judice-ninke")
+    told = network.restore(white)
+    network.metadata = replace(network.metadata, methods=())
+    blind = network.restore(white)
+    errors = [np.mean((restored.astype(float) - kodim) ** 2) for restored in (told, blind)]
+    assert errors[0] < errors[1] < 2 * errors[0]
