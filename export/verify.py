@@ -65,8 +65,8 @@ class Inputs:
         return np.repeat(to_unit(read(SAMPLES / name).pages[0].pixels)[None, None], self.planes, axis=1)
 
     def complete(self, pictures: np.ndarray) -> list[np.ndarray]:
-        """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, of no known method and of one where it
-        asks for that, with noise where it needs that."""
+        """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, of no known method and of one where
+        it asks for that, with noise where it needs that."""
         inputs = [pictures]
         if "method" in self.conditions:
             numbers = (0, 1 + LABELS.index("floyd-steinberg"))

@@ -29,7 +29,8 @@ class ModelMetadata:
     """``grey``: one plane, colour pictures are restored channel by channel; ``rgb``: grey pictures are given thrice."""
     output_color: str = "grey"
     conditions: tuple[str, ...] = ()
-    """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8. ``method``: k / 256, where the k-th of ``methods`` made the dots, or 0 where it is not known."""
+    """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8. ``method``: k / 256,
+    where the k-th of ``methods`` made the dots, or 0 where it is not known."""
     methods: tuple[str, ...] = ()
     """Those that it can be told of (``sdk.analysis.methods.LABELS``), from number 1 on."""
     input_range: tuple[float, float] = (0.0, 1.0)

@@ -279,9 +279,7 @@ def _refuse_other_tasks(metadata: ModelMetadata, task: str, where: str) -> None:
         raise ModelError(f"{where} is a model for {metadata.task}, not for {task}; run it by {RUN_BY[metadata.task]}.")
 
 
-def _refuse_other_inputs(
-    metadata: ModelMetadata, known_conditions: tuple[tuple[str, ...], ...], may_need_noise: bool, where: str
-) -> None:
+def _refuse_other_inputs(metadata: ModelMetadata, known_conditions: tuple[tuple[str, ...], ...], may_need_noise: bool, where: str) -> None:
     """This version feeds one grey plane or RGB in [0, 1], then conditions that the task may have, then noise where it may have that."""
     colours = (metadata.input_color, metadata.output_color)
     given = " or".join(" and ".join(("", *conditions)) for conditions in known_conditions if conditions)

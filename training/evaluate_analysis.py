@@ -1,7 +1,8 @@
 """Measure ``sdk.analyze``: ``python -m training.evaluate_analysis --data DIR``.
 
 Pictures of every kind are made from DIR/test/kodak24 and DIR/test/cbsd68, with parameters that no recipe has. Prints a table
-of kind x right / total, the errors of period and angle of screens, and what was found in the real scans in DIR/scans.
+of kind x right / total, the errors of period and angle of screens, how often the method of a dither was named, and what was found
+in the real scans in DIR/scans.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sdk.analysis import Analysis, analyze, analyze_pixels
+from sdk.analysis.methods import label_of
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from training.arguments import count
@@ -46,6 +48,8 @@ class Case:
     angles: tuple[float, ...] = ()
     facts: dict = field(default_factory=dict)
     """Other fields of the analysis that must be right."""
+    method: str | None = None
+    """Its name in ``sdk.analysis.methods.LABELS``. To find none is no mistake."""
 
 
 @dataclass
@@ -60,6 +64,9 @@ class Score:
     """Shares of the period."""
     angle_errors: list[float] = field(default_factory=list)
     """Degrees."""
+    named: int = 0
+    """Dithers whose method was named, rightly or not."""
+    rightly: int = 0
     missed: list[str] = field(default_factory=list)
 
 
@@ -82,16 +89,20 @@ def cases(photo: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
 
 def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
     kernel = str(rng.choice(list(KERNELS)))
-    diffused = halftone(grey, kernel, serpentine=bool(rng.integers(2)))
-    yield Case("error diffusion", "dither", diffused, facts={"bits": 1})
+    serpentine = bool(rng.integers(2))
+    label = label_of(kernel, {"serpentine": serpentine})
+    diffused = halftone(grey, kernel, serpentine=serpentine)
+    yield Case("error diffusion", "dither", diffused, facts={"bits": 1}, method=label)
     yield Case("error diffusion, JPEG", "dither", jpeg(diffused.astype(np.uint8) * 255, int(rng.integers(85, 98))))
-    yield Case("error diffusion, colour", "dither", halftone(photo, str(rng.choice(list(KERNELS)))))
-    yield Case("blue noise", "dither", halftone(grey, "blue-noise", size=int(rng.choice([32, 48, 64])), seed=int(rng.integers(200, 204))))
-    yield Case("white noise", "dither", halftone(grey, "white-noise", seed=int(rng.integers(1000))))
-    yield Case("error diffusion beside text", "dither", beside_text(diffused, rng))
+    kernel = str(rng.choice(list(KERNELS)))
+    yield Case("error diffusion, colour", "dither", halftone(photo, kernel), method=kernel)
+    blue = halftone(grey, "blue-noise", size=int(rng.choice([32, 48, 64])), seed=int(rng.integers(200, 204)))
+    yield Case("blue noise", "dither", blue, method="blue-noise")
+    yield Case("white noise", "dither", halftone(grey, "white-noise", seed=int(rng.integers(1000))), method="white-noise")
+    yield Case("error diffusion beside text", "dither", beside_text(diffused, rng), method=label)
     for title, method, sizes in (("Bayer", "bayer", (2, 4, 8, 16)), ("clustered dots", "clustered-dot", (3, 4, 5, 6, 7, 8))):
         size = int(rng.choice(sizes))
-        yield Case(title, "ordered", halftone(grey, method, size=size), float(size))
+        yield Case(title, "ordered", halftone(grey, method, size=size), float(size), method=label_of(method, {"size": size}))
 
 
 def screen_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
@@ -162,6 +173,8 @@ def judge(case: Case, score: Score) -> None:
     right = found.kind == case.kind and all(getattr(found, name) == value for name, value in case.facts.items())
     score.total += 1
     score.right += right
+    score.named += bool(case.method and found.method)
+    score.rightly += bool(case.method and found.method == case.method)
     within = right
     if right and case.period and found.period:
         score.period_errors.append(abs(found.period / case.period - 1))
@@ -188,7 +201,7 @@ def evaluate(data: Path, sets: tuple[str, ...] = SETS, every: int = 1, seed: int
 
 def table(scores: dict[str, Score]) -> str:
     """Text for people: one line a row, then the shares of each kind."""
-    lines = [f"{'kind: case':42s} right   total   period and angle   period error (median, 95 %)   angle error"]
+    lines = [f"{'kind: case':42s} right   total   period and angle   period error (median, 95 %)   angle error   method right / named"]
     for title, score in sorted(scores.items()):
         line = f"{title:42s} {score.right:5d} / {score.total:5d}"
         if score.period_errors:
@@ -196,6 +209,8 @@ def table(scores: dict[str, Score]) -> str:
             line += f"   {score.within:5d} / {score.total:<10d} {median:10.2%} {worst:10.2%}"
         if score.angle_errors:
             line += "            {:6.2f} {:6.2f}".format(*np.percentile(score.angle_errors, (50, 95)))
+        if score.named:
+            line += f"   method {score.rightly} / {score.named}"
         lines.append(line)
     for kind in sorted({title.split(":")[0] for title in scores}):
         rows = [score for title, score in scores.items() if title.startswith(kind + ":")]

@@ -1,7 +1,7 @@
 """Count what each halftoning method puts where: ``python -m training.method_tables --data DIR``.
 
 Photographs of DIR/train are halftoned by every method of ``sdk.analysis.methods.LABELS``, and for each surrounding the share of white is
-written to sdk/analysis/methods.npz, in steps of 1/256.
+written to sdk/analysis/methods.npz, in steps of 1/256; and how badly the table may fit a photograph.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sdk.analysis.methods import LABELS, PATTERNS, TABLE, count_patterns
+from sdk.analysis.methods import ENOUGH, LABELS, PATTERNS, TABLE, count_patterns, log_chances, own_likelihood
 from sdk.halftoning import halftone
 from training.arguments import count
 from training.data import photo_paths, read_grey
 from training.errors import said_plainly
 
+ACCEPTED = 97
+"""Per cent of a method's own photographs that are taken for its own."""
 PRIOR = 2.0
 """Pixels that every surrounding is taken to have been seen with beforehand: rare ones say little."""
 VARIED: dict[str, Callable[[int], dict]] = {
@@ -37,18 +39,21 @@ def call_of(label: str) -> tuple[str, dict]:
     return (name, {"size": int(size.split("x")[0])}) if size else (name, {})
 
 
-def tabulate(photos: list[np.ndarray]) -> np.ndarray:
-    """uint8 (methods, surroundings): share of white, 0..255 of 256."""
-    table = np.empty((len(LABELS), PATTERNS // 2), np.uint8)
+def tabulate(photos: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (methods, surroundings): share of white, 0..255 of 256; and float16 (methods,): the misfit that few photographs exceed."""
+    table, misfit = np.empty((len(LABELS), PATTERNS // 2), np.uint8), np.empty(len(LABELS), np.float16)
     for row, label in enumerate(tqdm(LABELS, desc="methods")):
         method, parameters = call_of(label)
-        counts = np.zeros(PATTERNS)
-        for i, photo in enumerate(photos):
-            drawn = parameters | VARIED.get(label, lambda i: {})(i)
-            counts += count_patterns(halftone(photo, method, **drawn))
-        black, white = counts.reshape(-1, 2).T
+        varied = VARIED.get(label, lambda i: {})
+        counts = np.stack([count_patterns(halftone(photo, method, **parameters | varied(i))) for i, photo in enumerate(photos)])
+        counts = counts.reshape(len(photos), -1, 2)
+        black, white = counts.sum(axis=0).T
         table[row] = np.clip(256 * (white + PRIOR / 2) / (black + white + PRIOR), 0, 255)
-    return table
+        counts[:, [0, -1]] = 0  # as in method_of_counts
+        counts = counts[counts.sum(axis=(1, 2)) >= ENOUGH]
+        likelihoods = np.einsum("sb,psb->p", log_chances(table[row]), counts) / counts.sum(axis=(1, 2))
+        misfit[row] = np.percentile([own_likelihood(each) for each in counts] - likelihoods, ACCEPTED)
+    return table, misfit
 
 
 def main() -> None:
@@ -59,8 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     paths = photo_paths(options.data / "train")
     chosen = paths[:: max(1, len(paths) // options.pictures)][: options.pictures]
-    table = tabulate([read_grey(path) for path in chosen])
-    np.savez_compressed(options.output, white=table)
+    white, misfit = tabulate([read_grey(path) for path in chosen])
+    np.savez_compressed(options.output, white=white, misfit=misfit)
     print(f"{len(LABELS)} methods, {len(chosen)} photographs: {options.output}")
 
 

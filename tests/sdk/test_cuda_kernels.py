@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sdk.analysis.methods import count_patterns
+from sdk.analysis.methods import TABLE, count_patterns
 from sdk.catalog import tomllib
 from sdk.cuda import dlpack, kernels
 from sdk.cuda.device_array import DeviceArray
@@ -808,8 +808,9 @@ def test_nvcc_that_is_not_there_or_fails(monkeypatch: pytest.MonkeyPatch, tmp_pa
         build_fatbin(tmp_path / "kernels.fatbin")
 
 
-def test_the_wheel_holds_the_kernels() -> None:
+def test_the_wheel_holds_the_kernels_and_the_table_of_methods() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     assert "sdk.cuda" in tools["packages"]
     assert any(kernels.SOURCE.match(pattern) for pattern in tools["package-data"]["sdk"])
     assert any(prebuilt_path().match(pattern) for pattern in tools["package-data"]["sdk"])
+    assert any(TABLE.match(pattern) for pattern in tools["package-data"]["sdk"])

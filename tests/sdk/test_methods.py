@@ -16,6 +16,7 @@ from sdk.analysis.methods import (
     LABELS,
     MOST_PIXELS,
     PATTERNS,
+    TABLE,
     count_patterns,
     every_nth,
     find_method,
@@ -119,11 +120,10 @@ def test_numbers_begin_at_one() -> None:
 
 def test_a_table_counted_anew_says_much_the_same(kodim: np.ndarray) -> None:
     """One photograph sees few surroundings; in those that it sees often, the released table agrees."""
-    from sdk.analysis.methods import TABLE
-
-    table = tabulate([kodim])
+    table, misfit = tabulate([kodim])
     with np.load(TABLE) as stored:
         released = stored["white"]
+        assert misfit.shape == stored["misfit"].shape == (len(LABELS),)
     assert table.shape == released.shape == (len(LABELS), PATTERNS // 2)
     row = LABELS.index("floyd-steinberg")
     often = count_patterns(halftone(kodim, "floyd-steinberg")).reshape(-1, 2).sum(axis=1) > 500

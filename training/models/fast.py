@@ -2,8 +2,8 @@
 
 Design: the halftone is unshuffled to half resolution, where a dot and its neighbours become channels, and all 3x3
 convolutions run there or below. Coarser levels cost a quarter of the work per channel pair, so they carry most of the
-parameters and the context that tells one halftoning method from another; or the network is told the method. No normalisation, no global pooling: a tile
-computes exactly what the whole picture would.
+parameters and the context that tells one halftoning method from another; or the network is told the method. No normalisation,
+no global pooling: a tile computes exactly what the whole picture would.
 """
 
 from __future__ import annotations
