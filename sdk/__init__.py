@@ -5,10 +5,10 @@ from sdk.analysis import Analysis, analyze
 from sdk.auto import Choice, NoHalftoneWarning
 from sdk.bit_depth import BitDepthExpander
 from sdk.catalog import releases
+from sdk.halftone_network import NotTwoLevelsWarning
 from sdk.halftoner import Halftoner
 from sdk.inverse_halftoner import InverseHalftoner
 from sdk.metadata import ModelMetadata
-from sdk.network import NotTwoLevelsWarning
 from sdk.version import __version__
 
 __all__ = [

@@ -14,9 +14,9 @@ from sdk.analysis import Analysis, analyze_pixels
 from sdk.bit_depth import BitDepthNetwork
 from sdk.catalog import metadata_of, releases
 from sdk.few_bits import is_few_bit
+from sdk.halftone_network import TWO_LEVEL_KINDS, HalftoneNetwork
 from sdk.images import from_unit, to_unit, white_of
 from sdk.metadata import ModelMetadata
-from sdk.network import TWO_LEVEL_KINDS, HalftoneNetwork
 from sdk.noise import check_seed
 
 

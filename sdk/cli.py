@@ -81,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
+    restore.add_argument(
+        "--method", metavar="NAME", help="what made the dots, for models that are told it, such as fast (default: read off each page)"
+    )
     _add_seed(restore)
     restore.add_argument("-v", "--verbose", action="store_true", help="say what auto found in each file and which model it took")
     restore.set_defaults(command=_restore)
@@ -187,7 +190,8 @@ def _method_table() -> str:
 
 def _restore(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
-    restorer = sdk.InverseHalftoner(options.model, threshold=options.threshold, scale=options.scale, **_runtime(options))
+    chosen = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
+    restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options))
     restorer.check_seed(options.seed)
     kinds = (sdk.NotTwoLevelsWarning, sdk.NoHalftoneWarning)
 

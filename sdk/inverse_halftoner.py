@@ -11,9 +11,9 @@ from typing import Any
 from sdk.auto import AutoNetwork, Choice
 from sdk.cuda.device_array import DeviceArray, is_device_array
 from sdk.errors import OptionError
+from sdk.halftone_network import HalftoneNetwork, resize
 from sdk.images import Picture
 from sdk.metadata import ModelMetadata
-from sdk.network import HalftoneNetwork, resize
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
 
@@ -33,6 +33,8 @@ class InverseHalftoner:
     tile, overlap: px; the default comes from the model. A picture that fits in one tile is computed whole.
     threshold: None, or a level in (0, 1) at which the input is cut to two levels first; it mends halftones that were
         JPEG-coded or lightly smoothed.
+    method: the halftoning method that made the dots (of ``sdk.analysis.methods.LABELS``), for models that are told it (``fast``); the
+        default is what each picture's dots say, "unknown" tells the model none. "auto" takes no method.
     threads: CPU threads; the default is one a core.
     backend, precision: "onnxruntime" (fp32), "openvino" (CPU; fp32 or bf16; int8 for Q/DQ files) or "tensorrt" (GPU; fp16, bf16 or fp32);
         "auto" is TensorRT for .engine files, and with device="cuda" where it is installed, else onnxruntime. TensorRT builds an engine
@@ -55,6 +57,7 @@ class InverseHalftoner:
         tile: int | None = None,
         overlap: int | None = None,
         threshold: float | None = None,
+        method: str | None = None,
         threads: int | None = None,
         backend: str = "auto",
         precision: str | None = None,
@@ -65,10 +68,12 @@ class InverseHalftoner:
             raise OptionError(f"threshold is {threshold!r}; it must be a number between 0 and 1.")
         if not (isinstance(scale, (int, float)) and 0.05 <= scale <= 4):
             raise OptionError(f"scale is {scale!r}; it must be a number, 0.05..4.")
+        if method is not None and model == "auto":
+            raise OptionError(f"method is {method!r}, but 'auto' looks what each picture is; name a model that is told it, such as 'fast'.")
         self.scale = scale
         options = {"device": device, "tile": tile, "overlap": overlap, "threshold": threshold, "threads": threads}
         options |= {"backend": backend, "precision": precision}
-        self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else HalftoneNetwork(model, **options)
+        self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else HalftoneNetwork(model, **options, method=method)
 
     @property
     def metadata(self) -> ModelMetadata:

@@ -20,9 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 import sdk
+from sdk.halftone_network import PALETTE_KIND
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
-from sdk.network import PALETTE_KIND
 from training.data import photo_paths, read_rgb
 from training.errors import said_plainly
 from training.evaluate import PROTOCOL, Restore, Restorers, centre_256, test_sets

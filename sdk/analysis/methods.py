@@ -22,7 +22,7 @@ from sdk.images import white_of
 
 TABLE = Path(__file__).with_name("methods.npz")
 BEFORE = ((0, -1), (0, -2), (0, -3), *((-1, dx) for dx in range(-2, 3)), *((-2, dx) for dx in range(-2, 3)))
-"""(rows, columns) from a pixel to those that are noted with it."""
+"""(rows, columns) from a pixel to those that are noted with it, the first of them in bit 1."""
 PATTERNS = 2 ** (len(BEFORE) + 1)
 
 LABELS: tuple[str, ...] = (
@@ -78,9 +78,12 @@ def count_patterns(white: np.ndarray) -> np.ndarray:
         return counts
     for start in range(0, height, BAND * every_nth(height, width)):
         dots = white[max(0, start - 2) : start + BAND].astype(np.uint16)
-        pattern = dots[2:, 3 : width - 2].copy()
-        for bit, (dy, dx) in enumerate(BEFORE, start=1):
-            pattern |= dots[2 + dy : len(dots) + dy, 3 + dx : width - 2 + dx] << np.uint16(bit)
+        five = dots[:, 1 : width - 4] | dots[:, 5:] << 4  # the five around each pixel, from left to right
+        for bit, dx in ((1, -1), (2, 0), (3, 1)):
+            five |= dots[:, 3 + dx : width - 2 + dx] << bit
+        pattern = five[1:-1] << 4 | five[:-2] << 9
+        for bit in range(4):
+            pattern |= dots[2:, 3 - bit : width - 2 - bit] << bit
         counts += np.bincount(pattern.ravel(), minlength=PATTERNS)
     return counts
 

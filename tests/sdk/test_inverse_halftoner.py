@@ -392,6 +392,7 @@ def test_describe_says_what_runs() -> None:
         "tile": 128,
         "overlap": 40,
         "threshold": 0.3,
+        "method": None,
     }
 
 

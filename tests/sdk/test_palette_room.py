@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import sdk
 from sdk import palette_room
 from sdk.analysis.levels import distinct_colors
 from sdk.errors import OptionError
+from sdk.halftone_network import HalftoneNetwork
 from sdk.images import from_unit, to_unit
-from sdk.network import HalftoneNetwork
 from sdk.palette_room import STRIP, cells, find_palette, keep_to_palette, repeats
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +165,7 @@ def test_a_threshold_makes_pictures_of_no_palette(rgb: np.ndarray) -> None:
 class HostPipeline:
     """Stands in for ``GpuPipeline``: answers with its input, smoothed and a little darker."""
 
-    def run(self, picture: np.ndarray, *, unclipped: bool = False) -> np.ndarray:
+    def run(self, picture: np.ndarray, *, unclipped: bool = False, tell: Any = None) -> np.ndarray:
         assert unclipped
         return smoothed(picture) * np.float32(0.9)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk.network import fitting_scale, resize
+from sdk.halftone_network import fitting_scale, resize
 from tests.conftest import SAMPLES
 
 

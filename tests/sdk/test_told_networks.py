@@ -13,11 +13,11 @@ import pytest
 import sdk
 from sdk.analysis.methods import count_patterns
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.errors import ModelError
+from sdk.errors import ModelError, OptionError
+from sdk.halftone_network import HalftoneNetwork
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.network import HalftoneNetwork
 from tests.sdk.conftest import SMALL
 
 KNOWN = ("stucki", "", "floyd-steinberg")
@@ -83,6 +83,34 @@ def test_what_the_gpu_counts_is_judged_alike(told_onnx: Path, kodim: np.ndarray)
         assert network._tell(count_patterns(halftone(kodim, method)).astype(np.int32)) == number / 256
 
 
+def test_a_method_that_is_named_is_the_one_told(told_onnx: Path, kodim: np.ndarray) -> None:
+    white = halftone(kodim, "floyd-steinberg")
+    for method, number in (("stucki", 1), ("floyd-steinberg", 3), ("unknown", 0)):
+        restorer = sdk.InverseHalftoner(told_onnx, device="cpu", tile=256, method=method)
+        np.testing.assert_array_equal(restorer.run(white), expected(told_onnx, white, number))
+        assert restorer.describe()["method"] == method
+        assert HalftoneNetwork(told_onnx, method=method)._tell(count_patterns(white)) == number / 256
+    assert sdk.InverseHalftoner(told_onnx, device="cpu").describe()["method"] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "message"),
+    [
+        (
+            "told",
+            "floid-steinberg",
+            r"does not know the method 'floid-steinberg'\. Did you mean 'floyd-steinberg'\?",
+        ),
+        ("told", "", "does not know the method ''"),
+        ("prl", "floyd-steinberg", r"'prl' is told no halftoning method\. Leave the method out\."),
+        ("auto", "floyd-steinberg", r"name a model that is told it, such as 'fast'"),
+    ],
+)
+def test_methods_that_do_not_count_are_errors(told_onnx: Path, model: str, method: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        sdk.InverseHalftoner(told_onnx if model == "told" else model, device="cpu", method=method)
+
+
 def test_metadata_keeps_the_methods() -> None:
     assert ModelMetadata.from_props(TOLD.to_props(), "the model") == TOLD
     old = {key: value for key, value in TOLD.to_props().items() if key != "methods"}
@@ -99,12 +127,11 @@ def test_only_restorers_of_halftones_can_tell(told_onnx: Path, tmp_path: Path) -
 
 
 def test_fast_restores_better_when_it_is_told(kodim: np.ndarray) -> None:
-    """And does well without: the same dots, so turned that nobody knows who made them."""
-    network = HalftoneNetwork("fast", device="cpu")
-    assert network.metadata.conditions == ("method",)
+    """And does well without."""
     white = halftone(kodim, "jarvis-judice-ninke")
-    told = network.restore(white)
-    network.metadata = replace(network.metadata, methods=())
-    blind = network.restore(white)
+    told, named, blind = (
+        sdk.InverseHalftoner("fast", device="cpu", method=method).run(white) for method in (None, "jarvis-judice-ninke", "unknown")
+    )
+    np.testing.assert_array_equal(told, named)
     errors = [np.mean((restored.astype(float) - kodim) ** 2) for restored in (told, blind)]
     assert errors[0] < errors[1] < 2 * errors[0]
