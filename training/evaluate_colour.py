@@ -9,7 +9,7 @@ PSNR, SSIM and LPIPS, and how far the worst picture is from what it was. Writes 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -20,11 +20,12 @@ import numpy as np
 from tqdm import tqdm
 
 import sdk
+from sdk.errors import OptionError, nearest
 from sdk.halftone_network import PALETTE_KIND
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from training.data import photo_paths, read_rgb
-from training.errors import said_plainly
+from training.errors import TrainingError, said_plainly
 from training.evaluate import PROTOCOL, Restore, Restorers, centre_256, test_sets
 from training.metrics import Lpips, psnr, ssim
 from training.results import lpips_of, parser, software, write_json
@@ -89,8 +90,9 @@ def tune(row: Row, photos: list[np.ndarray]) -> Restorers:
     return tuned
 
 
-def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips) -> Iterator[dict]:
-    """One row a kind, test set and restorer. ``worst_gain``: dB above the input of the picture that gained least."""
+def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequence[str] | None = None) -> Iterator[dict]:
+    """One row a kind, test set and restorer (all, or ``only`` these titles). ``worst_gain``: dB above the input of the picture that
+    gained least."""
     sets = test_sets(data, read_rgb)
     paths = photo_paths(data / "val")
     tuning = [centre_256(read_rgb(path)) for path in paths[:: max(1, len(paths) // 12)][:12]]
@@ -98,11 +100,18 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips) -> Iterator[
         restorers: Restorers = {model.metadata.name: ({}, model.run)}
         for grey in row.grey_models:
             restorers[f"{grey}, per channel"] = ({}, sdk.InverseHalftoner(grey, device="cpu").run)
-        restorers |= {AS_IT_IS: ({}, lambda picture: picture), **tune(row, tuning)}
+        restorers[AS_IT_IS] = ({}, lambda picture: picture)
+        if only is None or not set(only) <= restorers.keys():
+            restorers |= tune(row, tuning)
+        for title in only or ():
+            if title not in restorers:
+                raise OptionError(f"Nothing measured here is called {title!r}.{nearest(title, restorers)}")
         for set_name in row.sets:
             if set_name not in sets:
                 continue
             for title, (settings, restore) in restorers.items():
+                if only is not None and title not in only:
+                    continue
                 scores = measure(restore, row, sets[set_name], lpips)
                 yield {"restorer": title, "dither": row.title, "set": set_name, "settings": settings, **scores}
 
@@ -122,6 +131,18 @@ def measure(restore: Restore, row: Row, photos: list[np.ndarray], lpips: Lpips) 
         "lpips": round(float(means[2]), 4),
         "worst_gain": round(float(values[:, 3].min()), 3),
     }
+
+
+def with_new(rows: list[dict], new: list[dict]) -> list[dict]:
+    """``rows``, those of the same kind, set and restorer as a new one replaced."""
+
+    def key(row: dict) -> tuple[str, str, str]:
+        return row["restorer"], row["dither"], row["set"]
+
+    replaced = {key(row): row for row in new}
+    if unknown := replaced.keys() - {key(row) for row in rows}:
+        raise TrainingError(f"The table has no row {' / '.join(sorted(unknown)[0])} to measure anew. Measure it whole, without --only.")
+    return [replaced.get(key(row), row) for row in rows]
 
 
 def page(results: list[dict]) -> str:
@@ -156,11 +177,15 @@ def section(result: dict) -> str:
 
 
 def main() -> None:
-    options = parser(__doc__, "folder with val/ and test/kodak24 ...").parse_args()
+    arguments = parser(__doc__, "folder with val/ and test/kodak24 ...")
+    arguments.add_argument("--only", nargs="+", metavar="TITLE", help="restorers to measure anew, as the page calls them; the rest is kept")
+    options = arguments.parse_args()
     model = sdk.InverseHalftoner(options.model, device="cpu")
-    rows = list(evaluate(model, options.data, lpips_of(options.data)))
-    result = {"model": model.metadata.name, "software": software(), "rows": rows}
     folder = options.output / "evaluations" / "colour"
+    rows = list(evaluate(model, options.data, lpips_of(options.data), options.only))
+    if options.only:
+        rows = with_new(json.loads((folder / f"{model.metadata.name}.json").read_text(encoding="utf-8"))["rows"], rows)
+    result = {"model": model.metadata.name, "software": software(), "rows": rows}
     write_json(folder, model.metadata.name, result)
     text = page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))])
     (options.output / "colour.md").write_text(text, encoding="utf-8")

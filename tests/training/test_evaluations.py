@@ -11,6 +11,7 @@ import pytest
 import sdk
 from sdk.halftoning.palettes import quantise_bits
 from training import evaluate_colour, evaluate_companding
+from training.errors import TrainingError
 from training.evaluate import centre_256, dithers_named
 from training.metrics import psnr
 
@@ -60,6 +61,16 @@ def test_colour(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     halftone = "colour Floyd-Steinberg"
     assert score["fast", halftone, "kodak24"]["psnr"] == score["fast, per channel", halftone, "kodak24"]["psnr"]
     assert score["fast", halftone, "coco_val50@256"]["worst_gain"] > 5
+    restorer = sdk.InverseHalftoner("fast", device="cpu")
+    anew = list(evaluate_colour.evaluate(restorer, folder, NoLpips(), ["fast, per channel"]))
+    assert {row["restorer"] for row in anew} == {"fast, per channel"}
+    rows = results[1]["rows"]
+    stale = [{**row, "psnr": 0.0} if row["restorer"] == "fast, per channel" else row for row in rows]
+    assert stale != evaluate_colour.with_new(stale, anew) == rows
+    with pytest.raises(TrainingError, match="has no row fast, per channel / "):
+        evaluate_colour.with_new([row for row in rows if row not in anew], anew)
+    with pytest.raises(sdk.errors.OptionError, match="is called 'fast, per chanel'"):
+        list(evaluate_colour.evaluate(restorer, folder, NoLpips(), ["fast, per chanel"]))
     page = evaluate_colour.page(results)
     assert "| kodak24, 16 colours |" in page
     assert "evaluate_colour fast" in page
