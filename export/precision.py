@@ -25,6 +25,7 @@ from onnx import ModelProto
 
 from export.quantise import convolutions, find_scales, name_of, open_session, quantise, rounded_to_fp16, with_float_weights
 from export.to_onnx import write
+from sdk.analysis.methods import method_number
 from sdk.catalog import model_bytes, releases
 from sdk.errors import ModelError
 from sdk.halftoning import halftone
@@ -102,7 +103,10 @@ def whole_pictures(folder: Path, recipe: Recipe, metadata: ModelMetadata) -> lis
         height, width = (extent // metadata.size_multiple * metadata.size_multiple for extent in photo.shape[:2])
         photo = photo[:height, :width]
         if plain:
-            pairs.append(Pair(_planes(halftone(photo, "floyd-steinberg"), metadata, rng), photo))
+            dots = halftone(photo, "floyd-steinberg").astype(np.float32)
+            if metadata.conditions:
+                dots = np.dstack([dots, np.full_like(dots, method_number("floyd-steinberg", metadata.methods) / 256)])
+            pairs.append(Pair(_planes(dots, metadata, rng), photo))
         else:
             pairs.append(_pair(photo, recipe, metadata, rng))
     return pairs
@@ -114,7 +118,7 @@ def _pair(photo: np.ndarray, recipe: Recipe, metadata: ModelMetadata, rng: np.ra
 
 
 def _planes(given: np.ndarray, metadata: ModelMetadata, rng: np.random.Generator) -> np.ndarray:
-    """HxW or HxWx3 -> (1, planes, H, W) float32, with noise where the network needs it."""
+    """HxW or HxWxC -> (1, planes, H, W) float32, with noise where the network needs it."""
     planes = np.moveaxis(np.atleast_3d(given), -1, 0)[None].astype(np.float32)
     if metadata.needs_noise:
         planes = np.concatenate([planes, rng.standard_normal(planes[:, :1].shape, np.float32)], axis=1)

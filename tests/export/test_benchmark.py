@@ -31,7 +31,7 @@ EAGER = Runner("torch eager", "cpu", "fp32", "torch")
 
 
 def case(runner: Runner = ORT, size: int = 64, batch: int = 1) -> Case:
-    return Case("fast", runner, size, batch, threads=1, repeats=2, planes=1)
+    return Case("fast", runner, size, batch, threads=1, repeats=2, planes=2)
 
 
 # What is counted
@@ -60,7 +60,7 @@ def test_every_activation_of_a_convolution_and_every_weight_moves_once(dtype: ty
 def test_released_models_are_counted() -> None:
     work = Model("fast", Path("runs")).work
     metadata = sdk.InverseHalftoner("fast", device="cpu").metadata
-    assert work.planes == 1
+    assert work.planes == 2  # the picture, and the method of its dots
     assert work.weights == pytest.approx(metadata.parameters, rel=0.01)
     assert work.activations_per_pixel > 100
 
@@ -97,7 +97,7 @@ def test_a_row_has_both_latencies_and_the_memory_of_its_process() -> None:
 
 
 def test_torch_computes_the_same_network() -> None:
-    dots = np.random.default_rng(0).random((1, 1, 64, 72)).round().astype(np.float32)
+    dots = np.random.default_rng(0).random((1, 2, 64, 72)).round().astype(np.float32)
     torch_backend = open_case(case(EAGER))
     assert isinstance(torch_backend, TorchBackend)
     expected = OnnxRuntimeBackend(sdk.releases()["fast"].path.read_bytes(), "cpu", 1).run(dots)

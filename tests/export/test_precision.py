@@ -225,13 +225,14 @@ def photos(tmp_path: Path, photo: np.ndarray) -> Path:
 
 
 def test_pictures_fit_the_network(photos: Path) -> None:
-    for name, planes in (("fast", 1), ("gif", 3), ("companding", 4), ("cdh-1step", 2)):
+    for name, planes in (("fast", 2), ("gif", 3), ("companding", 4), ("cdh-1step", 2)):
         metadata = sdk.catalog.metadata_of(name)
         (pair,) = whole_pictures(photos / "test" / "kodak24", load_recipe("cdh" if name == "cdh-1step" else name), metadata)
         assert pair.given.shape == (1, planes, *pair.photo.shape[:2])
         assert all(extent % metadata.size_multiple == 0 for extent in pair.photo.shape[:2])
         if name == "fast":
-            assert set(np.unique(pair.given)) == {0, 1}
+            assert set(np.unique(pair.given[:, 0])) == {0, 1}
+            assert set(np.unique(pair.given[:, 1])) == {1 / 256}  # Floyd-Steinberg
 
 
 def test_variants_of_a_released_model(

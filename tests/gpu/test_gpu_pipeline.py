@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -281,7 +282,7 @@ def backend_for(gpu: Driver, flavour: str, precision: str = "fp32", tile: int = 
     try:
         engine = build_engine(onnx, BuildOptions(flavour=flavour, precision=precision, tile=tile, batch=batch))
         backend = TensorRtBackend(engine, gpu)
-        backend.run(np.zeros((1, 1, 64, 64), np.float32))
+        backend.run(np.zeros((1, 2, 64, 64), np.float32))
     except (EngineMismatchError, DeviceError, InferenceError) as error:
         if flavour == "tensorrt-rtx" and gpu.compute_capability in RTX_ONLY:
             pytest.skip(f"TensorRT-RTX is not made for {gpu.device_name}: {error}")
@@ -311,7 +312,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> int:
 def test_engine_equals_onnx(gpu: Driver, flavour: str, precision: str, levels: int) -> None:
     """A whole picture, against the same model on the CPU: onnxruntime, numpy tiles."""
     pipeline = pipeline_of(backend_for(gpu, flavour, precision))
-    restorer = sdk.InverseHalftoner("fast", device="cpu", tile=256)
+    restorer = sdk.InverseHalftoner("fast", device="cpu", tile=256, method="unknown")
     for picture in (halftone(), halftone((300, 260, 3)), from_unit(to_unit(halftone((40, 50))), np.uint8)):
         assert apart(pipeline.run(picture), restorer.run(picture)) <= levels
 
@@ -321,7 +322,11 @@ def test_gpu_memory_equals_host_memory(gpu: Driver, flavour: str) -> None:
     backend = backend_for(gpu, flavour, "fp16", batch=1)
     metadata = ModelMetadata.from_props(backend.metadata, "fast")
     picture = halftone()
-    by_host = infer_tiled(picture, lambda part: backend.run(to_unit(part)), 256, 2 * metadata.halo, metadata.size_multiple)
+
+    def infer(part: np.ndarray) -> np.ndarray:
+        return backend.run(np.concatenate([to_unit(part), np.zeros(part.shape, np.float32)], axis=1))  # of no known method
+
+    by_host = infer_tiled(picture, infer, 256, 2 * metadata.halo, metadata.size_multiple)
     # TensorRT-RTX may change to a kernel made for the shape in between
     assert apart(pipeline_of(backend).run(picture), from_unit(by_host, np.uint8)) <= (0 if flavour == "tensorrt" else 1)
 
@@ -343,7 +348,8 @@ def test_engine_in_two_threads(gpu: Driver, flavour: str) -> None:
     """One through the pipeline, one through the backend itself: one context, which the driver's holder uses."""
     backend = backend_for(gpu, flavour)
     pipeline = pipeline_of(backend)
-    picture, tile = halftone(), halftone((1, 1, 128, 128)).astype(np.float32)
+    picture, tile = halftone(), np.zeros((1, 2, 128, 128), np.float32)
+    tile[:, 0] = halftone((128, 128))
     expected = pipeline.run(picture), backend.run(tile)
     wrong: list[int] = []
 
@@ -356,6 +362,19 @@ def test_engine_in_two_threads(gpu: Driver, flavour: str) -> None:
 
     _in_threads(work)
     assert not wrong
+
+
+def test_methods_are_told_from_what_the_gpu_counts(gpu: Driver, flavour: str) -> None:
+    """Through the SDK: the same name as on the CPU, and another result than without one."""
+    backend = backend_for(gpu, flavour)
+    photo = from_unit(halftone((300, 260)).astype(np.float32) * 0.2 + 0.4, np.uint8)
+    white = sdk.Halftoner("sierra").run(cv2.GaussianBlur(photo, (0, 0), 3))
+    told, blind = (sdk.InverseHalftoner(backend, tile=256, method=method).run(white) for method in (None, "unknown"))
+    expected = sdk.InverseHalftoner("fast", device="cpu", tile=256).run(white)
+    assert apart(told, expected) <= 1
+    assert apart(blind, expected) > 1
+    on_gpu = sdk.InverseHalftoner(backend, tile=256).run(DeviceArray.from_host(gpu, white))
+    assert apart(on_gpu.to_host(), told) <= (0 if flavour == "tensorrt" else 1)
 
 
 def test_device_arrays_through_an_engine(gpu: Driver, flavour: str) -> None:

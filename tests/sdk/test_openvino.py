@@ -18,7 +18,10 @@ HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILIT
 
 @pytest.fixture(scope="module")
 def dots() -> np.ndarray:
-    return np.random.default_rng(0).random((1, 1, 96, 128)).round().astype(np.float32)
+    """(1, 2, H, W): dots, and the plane that says Floyd-Steinberg made them."""
+    dots = np.random.default_rng(0).random((1, 2, 96, 128)).round().astype(np.float32)
+    dots[:, 1] = 1 / 256
+    return dots
 
 
 def test_fp32_equals_onnxruntime(dots: np.ndarray) -> None:
@@ -63,7 +66,7 @@ def test_precisions_that_do_not_exist_are_refused_by_every_backend() -> None:
     with pytest.raises(ModelError):
         OpenVinoBackend(b"no model")
     with pytest.raises(InferenceError, match="tile of 20x16"):
-        OpenVinoBackend(MODEL).run(np.zeros((1, 2, 16, 20), np.float32))
+        OpenVinoBackend(MODEL).run(np.zeros((1, 3, 16, 20), np.float32))
 
 
 def test_through_the_sdk(white: np.ndarray) -> None:

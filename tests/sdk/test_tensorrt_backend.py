@@ -406,8 +406,9 @@ def test_engine_equals_onnx(gpu: Driver, flavour: str, precision: str, tolerance
     reference = OnnxRuntimeBackend(onnx, "cpu")
     backend = TensorRtBackend(build_engine(onnx, BuildOptions(flavour=flavour, precision=precision, tile=256, batch=2)), gpu)
     rng = np.random.default_rng(0)
-    for shape in [(1, 1, 256, 256), (3, 1, 128, 200), (1, 1, 8, 8)]:
+    for shape in [(1, 2, 256, 256), (3, 2, 128, 200), (1, 2, 8, 8)]:
         x = rng.integers(0, 2, shape).astype(np.float32)
+        x[:, 1] = rng.integers(0, 25, (shape[0], 1, 1)) / 256  # the method
         assert np.abs(backend.run(x) - reference.run(x)).max() < tolerance
 
 

@@ -47,7 +47,7 @@ class Habits(nn.Module):
 
     def forward(self, told: Tensor, x: Tensor) -> Tensor:
         """told: (N,), the number of each picture's method / 256; x: (N, C, H, W) -> x with the method told."""
-        number = torch.round(told.float() * 256).long()
+        number = torch.round(told.float() * 256).clamp(0, len(self.traits) - 1).long()
         traits = nn.functional.embedding(number, self.traits)[..., None, None]
         return x + self.shift(traits.to(x.dtype).expand(-1, -1, *x.shape[2:]))
 
