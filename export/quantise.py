@@ -43,9 +43,13 @@ def with_float_weights(model: ModelProto) -> ModelProto:
 
 
 def convolutions(model: ModelProto) -> list[NodeProto]:
-    """Those whose weights are constants, in the order of the graph; by ``name_of`` they are left out."""
+    """Those whose weights are constants, in the order of the graph; by ``name_of`` they are left out.
+
+    Not those of planes of one value each, which say something of the whole picture: there is little to save, and all depends on them.
+    """
     constants = {tensor.name for tensor in model.graph.initializer}
-    return [node for node in model.graph.node if node.op_type in QUANTISED and node.input[1] in constants]
+    even = {node.output[0] for node in model.graph.node if node.op_type == "Expand"}
+    return [n for n in model.graph.node if n.op_type in QUANTISED and n.input[1] in constants and n.input[0] not in even]
 
 
 def name_of(node: NodeProto) -> str:
@@ -152,10 +156,12 @@ def rounded_to_fp16(model: ModelProto) -> ModelProto:
 
 def _float_results(model: ModelProto) -> set[str]:
     """Results of the operators that compute with pixels; shapes are counted in integers, and constants need no rounding."""
-    of_pixels = {model.graph.input[0].name}
+    of_pixels, indices = {model.graph.input[0].name}, set()
     for node in model.graph.node:
-        if node.op_type not in NO_FLOATS and of_pixels.intersection(node.input):
-            of_pixels.update(node.output)
+        if node.op_type in NO_FLOATS or not of_pixels.union(indices).intersection(node.input):
+            continue
+        whole = node.op_type == "Cast" and node.attribute[0].i not in (TensorProto.FLOAT, TensorProto.FLOAT16)
+        (indices if whole else of_pixels).update(node.output)
     return of_pixels - {model.graph.input[0].name}
 
 

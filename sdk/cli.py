@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
     restore.add_argument(
-        "--method", metavar="NAME", help="what made the dots, for models that are told it, such as fast (default: read off each page)"
+        "--method", metavar="NAME", help="what made the dots; with a --model that is told it, such as fast (default: read off each page)"
     )
     _add_seed(restore)
     restore.add_argument("-v", "--verbose", action="store_true", help="say what auto found in each file and which model it took")

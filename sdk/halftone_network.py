@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -57,7 +57,7 @@ class HalftoneNetwork(Network):
     def _open_pipeline(self) -> GpuPipeline | None:
         """What restores a whole picture on the GPU, for backends whose engines take GPU memory.
 
-        Its kernels give the engine the picture and nothing else, so models that need noise run tile by tile from the CPU.
+        Its kernels give the engine the picture and one value beside it, so models that need noise run tile by tile from the CPU.
         """
         if not isinstance(self._backend, TensorRtBackend) or self.metadata.needs_noise:
             return None
@@ -106,13 +106,13 @@ class HalftoneNetwork(Network):
                 f"{self.metadata.name!r} looks at the palette of each picture on the CPU, so give it numpy arrays "
                 "(tensor.cpu().numpy(), cupy.asnumpy(array))."
             )
-        return self._pipeline.run(picture, tell=self._tell)
+        return self._pipeline.run(picture, condition=self._condition)
 
     def _restore_planes(self, pixels: np.ndarray, seed: int | None, screen: Sequence[Peak] = ()) -> np.ndarray:
         if self._pipeline is not None:
             if not screen and not self._keeps_to_palettes:
-                return self._pipeline.run(pixels, tell=self._tell)
-            return self._finish(self._pipeline.run(pixels, unclipped=True, tell=self._tell), pixels, screen)
+                return self._pipeline.run(pixels, condition=self._condition)
+            return self._finish(self._pipeline.run(pixels, unclipped=True, condition=self._condition), pixels, screen)
         conditions = [self._number_of(pixels)] if self.metadata.conditions else []
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
@@ -130,11 +130,12 @@ class HalftoneNetwork(Network):
             return method_number(self.method, self.metadata.methods) / 256
         return _number(find_method(pixels, self.threshold or 0.5), self.metadata)
 
-    def _tell(self, patterns: np.ndarray) -> float:
-        """The same for a picture in GPU memory, whose patterns were counted there."""
+    @property
+    def _condition(self) -> float | Callable[[np.ndarray], float]:
+        """The same for the pipeline, which counts the patterns on the GPU, if they must be."""
         if self.method is not None:
             return method_number(self.method, self.metadata.methods) / 256
-        return _number(method_of_counts(patterns), self.metadata)
+        return lambda patterns: _number(method_of_counts(patterns), self.metadata)
 
     @property
     def _keeps_to_palettes(self) -> bool:

@@ -32,7 +32,7 @@ class ModelMetadata:
     """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8. ``method``: k / 256,
     where the k-th of ``methods`` made the dots, or 0 where it is not known."""
     methods: tuple[str, ...] = ()
-    """Those that it can be told of (``sdk.analysis.methods.LABELS``), from number 1 on."""
+    """Those that it can be told of (``sdk.analysis.methods.LABELS``), from number 1 on; "" where one was not taught."""
     input_range: tuple[float, float] = (0.0, 1.0)
     size_multiple: int = 1
     """Height and width given to the network are multiples of this; the SDK pads by reflection and crops."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from training.config import Recipe, from_table, to_table
 from training.errors import TrainingError
 from training.models import build
+from training.models.fast import FastNet
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 
@@ -45,6 +46,7 @@ def warm_start(model: nn.Module, path: Path) -> list[str]:
     weights whole. Returns the names of the parameters that the file lacks; they stay fresh.
     """
     stored = _released_weights(path) if path.suffix == ".onnx" else load_weights(path)[0]
+    stored = model.adapted(stored) if isinstance(model, FastNet) else stored
     wanted = model.state_dict()
     fitting = {name: _for_planes(stored[name], tensor.shape) for name, tensor in wanted.items() if name in stored}
     model.load_state_dict(wanted | fitting)

@@ -182,9 +182,9 @@ def main() -> None:
     options = arguments.parse_args()
     model = sdk.InverseHalftoner(options.model, device="cpu")
     folder = options.output / "evaluations" / "colour"
+    before = json.loads((folder / f"{model.metadata.name}.json").read_text(encoding="utf-8"))["rows"] if options.only else []
     rows = list(evaluate(model, options.data, lpips_of(options.data), options.only))
-    if options.only:
-        rows = with_new(json.loads((folder / f"{model.metadata.name}.json").read_text(encoding="utf-8"))["rows"], rows)
+    rows = with_new(before, rows) if options.only else rows
     result = {"model": model.metadata.name, "software": software(), "rows": rows}
     write_json(folder, model.metadata.name, result)
     text = page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))])

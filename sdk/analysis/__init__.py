@@ -101,7 +101,8 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
-            method = find_method(pixels)
+            low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
+            method = find_method(pixels, float(low + high) / 2 / 255)
             return replace(found, method=method.label if method else None)
         if found:
             return found

@@ -90,14 +90,14 @@ class GpuPipeline:
         with driver:
             self._kernels = Kernels(driver)
 
-    def run(self, picture: Any, *, bits_width: int | None = None, unclipped: bool = False, tell: Tell | None = None) -> Any:
+    def run(self, picture: Any, *, bits_width: int | None = None, unclipped: bool = False, condition: float | Tell = 0.0) -> Any:
         """HxW or HxWxC, C = 1, 3 or 4 (RGBA) -> the same shape and dtype, but bool as uint8; alpha as it was.
 
         A numpy array gives a numpy array, an array in GPU memory a ``DeviceArray``, which is ready when this returns. Floats are taken
         to be in [0, 1]: nobody looks through them here. ``bits_width`` says that ``picture`` holds rows of so many px as bits, 1 = white,
         the most significant first: uint8 as of ``numpy.packbits(..., axis=1)``. ``unclipped`` gives the model's own float32 values,
-        which may leave [0, 1]. ``tell`` makes the condition of engines that take one of how often each pattern of pixels occurs
-        (``sdk.analysis.methods``); without it that is 0.
+        which may leave [0, 1]. ``condition``: for engines that take one, or what makes it of how often each pattern of pixels occurs
+        (``sdk.analysis.methods``).
 
         Raises ``UnsupportedImageError``, ``OptionError``, and ``InferenceError`` where the GPU fails.
         """
@@ -107,7 +107,7 @@ class GpuPipeline:
             with self._driver:
                 while True:
                     try:
-                        return self._run(picture, bits_width, unclipped, tell)
+                        return self._run(picture, bits_width, unclipped, condition)
                     except OutOfMemory:
                         if self.batch == 1:
                             raise
@@ -125,13 +125,13 @@ class GpuPipeline:
             self._axes.clear()
             self._memory.clear()
 
-    def _run(self, picture: Any, bits_width: int | None, unclipped: bool, tell: Tell | None) -> np.ndarray | DeviceArray:
+    def _run(self, picture: Any, bits_width: int | None, unclipped: bool, condition: float | Tell) -> np.ndarray | DeviceArray:
         driver, memory = self._driver, self._memory
         try:
             if isinstance(picture, np.ndarray):
                 layout = layout_of(picture.shape, picture.dtype, bits_width, unclipped)
                 target = memory.buffer("restored", layout.target_bytes)
-                self._restore(self._upload(picture), layout, target.address, tell)
+                self._restore(self._upload(picture), layout, target.address, condition)
                 staged = memory.pinned("restored", layout.target_shape, layout.target_dtype)
                 driver.copy_out(staged, target)
                 driver.synchronize()
@@ -139,7 +139,7 @@ class GpuPipeline:
             source = borrow(picture, driver)
             layout = layout_of(source.shape, source.dtype, bits_width, unclipped)
             target = driver.allocate(layout.target_bytes)
-            self._restore(source, layout, target.address, tell)
+            self._restore(source, layout, target.address, condition)
             return DeviceArray(driver, target, layout.target_shape, layout.target_dtype)
         finally:
             driver.synchronize()  # after an error, too: what is queued reads the caller's memory, and ours
@@ -151,13 +151,13 @@ class GpuPipeline:
         self._driver.copy_in(buffer, staged)
         return Borrowed(buffer.address, picture.shape, contiguous(picture.shape, picture.itemsize), picture.dtype, buffer)
 
-    def _restore(self, source: Borrowed, layout: Layout, target: int, tell: Tell | None) -> None:
+    def _restore(self, source: Borrowed, layout: Layout, target: int, condition: float | Tell) -> None:
         """Queue everything between the picture in GPU memory and the restored one."""
         engine, memory = self._engine, self._memory
         rows, columns = self._axis(layout.height), self._axis(layout.width)
         job = self._described(source, layout, rows, columns)
-        if tell is not None and job["conditions"]:
-            job["condition"] = tell(self._count_patterns(job))
+        if job["conditions"]:
+            job["condition"] = condition(self._count_patterns(job)) if callable(condition) else condition
         tiles = max(1, int(job["colours"]) // engine.result_planes) * rows.tiles * columns.tiles
         batches = -(-tiles // self.batch)
         shape = engine.shape_for(-(-tiles // batches), rows.tile, columns.tile)  # evenly full, since a graph wants one shape

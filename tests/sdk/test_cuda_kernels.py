@@ -272,7 +272,7 @@ class Case:
     def run(self, pipeline: GpuPipeline, picture: np.ndarray) -> np.ndarray:
         width = {"bits_width": self.width} if self.bits else {}
         given: Any = np.packbits(picture, axis=1) if self.bits else picture
-        options: Any = width | {"unclipped": self.unclipped, "tell": None if self.condition is None else lambda counts: self.condition}
+        options: Any = width | {"unclipped": self.unclipped, "condition": self.condition or 0.0}
         return pipeline.run(OnGpu(given), **options).to_host() if self.on_device else pipeline.run(given, **options)
 
 
@@ -406,7 +406,7 @@ def test_patterns_are_counted_as_by_numpy(library: ctypes.CDLL, case: Case, seed
     picture = case.picture(seed)
     given: Any = np.packbits(picture, axis=1) if case.bits else picture
     width = {"bits_width": case.width} if case.bits else {}
-    case.pipeline(case.engine(HostGpu(library))).run(given, **width, tell=lambda counts: told.append(counts.copy()) or 0.0)
+    case.pipeline(case.engine(HostGpu(library))).run(given, **width, condition=lambda counts: told.append(counts.copy()) or 0.0)
     pixels = picture if picture.ndim == 2 else picture[..., 0] if picture.shape[2] == 1 else picture[..., :3]
     white = to_unit(pixels) > (0.5 if case.threshold is None else case.threshold)
     expected = np.sum([count_patterns(plane) for plane in np.moveaxis(np.atleast_3d(white), -1, 0)], axis=0)

@@ -61,6 +61,11 @@ def test_any_kind_of_pixels_and_channels(dtype: type, kodim: np.ndarray) -> None
     assert find_method(white) == found
 
 
+def test_grey_stored_as_rgb_is_grey(kodim: np.ndarray) -> None:
+    for white in (halftone(kodim, "floyd-steinberg"), halftone(kodim[:64, :64], "burkes"), halftone(kodim[200:280, 300:380], "sierra")):
+        assert find_method(np.dstack([white] * 3)) == find_method(white)
+
+
 def test_what_no_method_of_the_table_makes_is_given_no_name(kodim: np.ndarray) -> None:
     dots = halftone(kodim, "floyd-steinberg")
     screen = halftone(kodim, "am-screen", lpi=100.0, dpi=600.0)
@@ -136,3 +141,8 @@ def test_analyze_names_it() -> None:
     assert found.method == "floyd-steinberg"
     assert "1-bit dither (floyd-steinberg)" in str(found)
     assert sdk.analyze(SAMPLES / "kodim23_grey.png").method is None
+
+
+def test_analyze_names_dots_of_any_two_levels(kodim: np.ndarray) -> None:
+    for ink, paper in ((20, 120), (140, 200)):
+        assert sdk.analyze(np.where(halftone(kodim, "stucki"), paper, ink).astype(np.uint8)).method == "stucki"

@@ -165,7 +165,7 @@ def test_a_threshold_makes_pictures_of_no_palette(rgb: np.ndarray) -> None:
 class HostPipeline:
     """Stands in for ``GpuPipeline``: answers with its input, smoothed and a little darker."""
 
-    def run(self, picture: np.ndarray, *, unclipped: bool = False, tell: Any = None) -> np.ndarray:
+    def run(self, picture: np.ndarray, *, unclipped: bool = False, condition: Any = 0.0) -> np.ndarray:
         assert unclipped
         return smoothed(picture) * np.float32(0.9)
 

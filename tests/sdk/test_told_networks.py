@@ -79,8 +79,9 @@ def test_a_threshold_counts_for_the_dots_too(told_onnx: Path, kodim: np.ndarray)
 
 def test_what_the_gpu_counts_is_judged_alike(told_onnx: Path, kodim: np.ndarray) -> None:
     network = HalftoneNetwork(told_onnx, device="cpu")
+    assert callable(network._condition)
     for method, number in (("stucki", 1), ("burkes", 0)):
-        assert network._tell(count_patterns(halftone(kodim, method)).astype(np.int32)) == number / 256
+        assert network._condition(count_patterns(halftone(kodim, method)).astype(np.int32)) == number / 256
 
 
 def test_a_method_that_is_named_is_the_one_told(told_onnx: Path, kodim: np.ndarray) -> None:
@@ -89,7 +90,7 @@ def test_a_method_that_is_named_is_the_one_told(told_onnx: Path, kodim: np.ndarr
         restorer = sdk.InverseHalftoner(told_onnx, device="cpu", tile=256, method=method)
         np.testing.assert_array_equal(restorer.run(white), expected(told_onnx, white, number))
         assert restorer.describe()["method"] == method
-        assert HalftoneNetwork(told_onnx, method=method)._tell(count_patterns(white)) == number / 256
+        assert HalftoneNetwork(told_onnx, method=method)._condition == number / 256
     assert sdk.InverseHalftoner(told_onnx, device="cpu").describe()["method"] is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from export.to_onnx import trace
 from export.verify import Inputs
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import OptionError
+from training.checkpoints import save_weights, warm_start
+from training.config import load_recipe
 from training.models import build
 from training.models.dncnn import DnCNN
 from training.models.fast import FastNet
@@ -104,6 +108,19 @@ def test_fast_starts_from_what_it_is_not_told() -> None:
         torch.testing.assert_close(model(told(halftone, 256)), results[5])  # no number may break a runtime
         mixed = model(torch.cat([told(halftone[:1], 1), told(halftone[1:], 4)]))
         torch.testing.assert_close(mixed, torch.cat([results[1][:1], results[4][1:]]))
+
+
+def test_an_untold_network_takes_over_what_a_told_one_does_untold(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    recipe = load_recipe("fast")
+    arguments = {"channels": [8, 16], "blocks": [1, 1]}
+    told_one, untold = (build("fast", **arguments, methods=methods).eval() for methods in (5, 0))
+    told_one.habits.shift.weight.data.normal_()
+    save_weights(tmp_path / "weights.safetensors", told_one.state_dict(), recipe, {})
+    assert warm_start(untold, tmp_path / "weights.safetensors") == []
+    halftone = torch.rand(1, 1, 16, 24).round()
+    with torch.inference_mode():
+        torch.testing.assert_close(untold(halftone), told_one(told(halftone, 0)))
 
 
 def test_prl_starts_from_its_content(prl: PRL) -> None:
