@@ -66,19 +66,24 @@ def _loop(grey, taps, divisor, serpentine):  # pragma: no cover - runs as machin
     height, width = grey.shape
     white = np.empty((height, width), dtype=np.bool_)
     margin = 2  # no kernel reaches further sideways, nor further down
-    errors = np.zeros((3, width + 2 * margin), dtype=np.int32)
+    stride = width + 2 * margin
+    errors = np.zeros(3 * stride, dtype=np.int32)  # three rows, in turns
+    weights, places = taps[:, 2].astype(np.int32), np.empty(taps.shape[0], dtype=np.int64)
     for y in range(height):
         backwards = serpentine and y % 2 == 1
         step = -1 if backwards else 1
         x = width - 1 if backwards else 0
+        own = y % 3 * stride + margin
+        for k in range(taps.shape[0]):
+            places[k] = (y + taps[k, 0]) % 3 * stride + margin + step * taps[k, 1]
         for _ in range(width):
-            error = errors[y % 3, x + margin]
+            error = errors[own + x]
             value = grey[y, x] + (error // divisor if error >= 0 else -(-error // divisor))
             value = min(max(value, 0), 255)
             white[y, x] = value > 128
             error = value - 255 if value > 128 else value
             for k in range(taps.shape[0]):
-                errors[(y + taps[k, 0]) % 3, x + margin + step * taps[k, 1]] += error * taps[k, 2]
+                errors[places[k] + x] += error * weights[k]
             x += step
-        errors[y % 3] = 0
+        errors[own - margin : own - margin + stride] = 0
     return white

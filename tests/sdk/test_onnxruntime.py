@@ -113,7 +113,7 @@ def test_an_opened_backend_is_taken_as_it_is(white: np.ndarray) -> None:
             self.metadata = metadata
 
         def run(self, values: np.ndarray) -> np.ndarray:
-            return 1 - values
+            return 1 - values[:, :1]
 
     mine: Any = Negative(open_backend("fast", "cpu")[0].metadata)
     restorer = sdk.InverseHalftoner(mine)
