@@ -25,18 +25,17 @@ from onnx import ModelProto
 
 from export.quantise import convolutions, find_scales, name_of, open_session, quantise, rounded_to_fp16, with_float_weights
 from export.to_onnx import write
-from sdk.analysis.methods import method_number
 from sdk.catalog import model_bytes, releases
 from sdk.errors import ModelError
 from sdk.halftoning import halftone
-from sdk.images import from_unit
+from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
 from training.arguments import count
 from training.config import Recipe, load_recipe
 from training.data import photo_paths, read_grey, read_rgb
-from training.degradations import HalftoneFamily, degrade
+from training.degradations import HalftoneFamily, degrade, with_method
 from training.errors import TrainingError, said_plainly
 from training.metrics import psnr
 
@@ -103,10 +102,9 @@ def whole_pictures(folder: Path, recipe: Recipe, metadata: ModelMetadata) -> lis
         height, width = (extent // metadata.size_multiple * metadata.size_multiple for extent in photo.shape[:2])
         photo = photo[:height, :width]
         if plain:
-            dots = halftone(photo, "floyd-steinberg").astype(np.float32)
-            if metadata.conditions:
-                dots = np.dstack([dots, np.full_like(dots, method_number("floyd-steinberg", metadata.methods) / 256)])
-            pairs.append(Pair(_planes(dots, metadata, rng), photo))
+            dots = to_unit(halftone(photo, "floyd-steinberg"))
+            given = with_method(dots, "floyd-steinberg") if metadata.conditions else dots
+            pairs.append(Pair(_planes(given, metadata, rng), photo))
         else:
             pairs.append(_pair(photo, recipe, metadata, rng))
     return pairs

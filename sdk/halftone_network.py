@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
-from sdk.analysis.methods import MethodFound, find_method, method_number, method_of_counts
+from sdk.analysis.methods import counts_of, method_number, method_of_counts
 from sdk.analysis.spectrum import Peak
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.device_array import DeviceArray
@@ -113,7 +113,10 @@ class HalftoneNetwork(Network):
             if not screen and not self._keeps_to_palettes:
                 return self._pipeline.run(pixels, condition=self._condition)
             return self._finish(self._pipeline.run(pixels, unclipped=True, condition=self._condition), pixels, screen)
-        conditions = [self._number_of(pixels)] if self.metadata.conditions else []
+        conditions = []
+        if self.metadata.conditions:
+            condition = self._condition
+            conditions = [condition(counts_of(pixels, self.threshold or 0.5)) if callable(condition) else condition]
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)
@@ -124,18 +127,15 @@ class HalftoneNetwork(Network):
 
         return self._by_channel(pixels, run)
 
-    def _number_of(self, pixels: np.ndarray) -> float:
-        """The value of the plane ``method``: that of the method named, or of the one that is found in the dots."""
-        if self.method is not None:
-            return method_number(self.method, self.metadata.methods) / 256
-        return _number(find_method(pixels, self.threshold or 0.5), self.metadata)
-
     @property
     def _condition(self) -> float | Callable[[np.ndarray], float]:
-        """The same for the pipeline, which counts the patterns on the GPU, if they must be."""
+        """The value of the plane ``method``: that of the method named, or what makes it of the counts of the picture's patterns."""
         if self.method is not None:
-            return method_number(self.method, self.metadata.methods) / 256
-        return lambda patterns: _number(method_of_counts(patterns), self.metadata)
+            return self._number(self.method)
+        return lambda patterns: self._number(found.label if (found := method_of_counts(patterns)) else None)
+
+    def _number(self, method: str | None) -> float:
+        return method_number(method, self.metadata.methods) / 256
 
     @property
     def _keeps_to_palettes(self) -> bool:
@@ -147,10 +147,6 @@ class HalftoneNetwork(Network):
         if self._keeps_to_palettes:
             restored = keep_to_palette(restored, planes)
         return from_unit(remove_residue(restored, screen), planes.dtype)
-
-
-def _number(found: MethodFound | None, metadata: ModelMetadata) -> float:
-    return method_number(found.label if found else None, metadata.methods) / 256
 
 
 def _check_method(method: str, metadata: ModelMetadata) -> None:

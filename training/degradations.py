@@ -67,9 +67,13 @@ class HalftoneFamily:
         photo = without_colour(photo, self.grey, rng)
         dots = to_unit(halftone(photo, name, **parameters))
         if self.told is not None:
-            label = label_of(name, parameters) if rng.random() < self.told else None
-            dots = np.dstack([dots, np.full(dots.shape[:2], method_number(label, LABELS) / 256, np.float32)])
+            dots = with_method(dots, label_of(name, parameters) if rng.random() < self.told else None)
         return dots, to_unit(photo)
+
+
+def with_method(dots: np.ndarray, label: str | None) -> np.ndarray:
+    """float32 HxW or HxWx3 -> with the plane that tells a network the method of its dots, or that it is not known."""
+    return np.dstack([dots, np.full(dots.shape[:2], method_number(label, LABELS) / 256, np.float32)])
 
 
 @dataclass(frozen=True)

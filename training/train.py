@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from sdk.analysis.methods import LABELS, label_of, method_number
+from sdk.analysis.methods import label_of
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
@@ -29,6 +29,7 @@ from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
 from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
+from training.degradations import with_method
 from training.errors import said_plainly
 from training.losses import Loss
 from training.metrics import psnr, tone_psnr
@@ -169,10 +170,7 @@ def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
 
     def dots(photo: np.ndarray, method: str) -> Tensor:
         planes = to_unit(halftone(photo, method))
-        if recipe.model.get("methods"):
-            number = method_number(label_of(method, {}), LABELS)
-            planes = np.dstack([planes, np.full(planes.shape[:2], number / 256, np.float32)])
-        return as_tensor(planes[None])
+        return as_tensor((with_method(planes, label_of(method, {})) if recipe.model.get("methods") else planes)[None])
 
     examples = {method: [(dots(photo, method), photo) for photo in photos] for method in recipe.validation.methods}
     if recipe.data.halftoning:

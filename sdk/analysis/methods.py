@@ -89,12 +89,17 @@ def count_patterns(white: np.ndarray) -> np.ndarray:
 
 
 def find_method(pixels: np.ndarray, threshold: float = 0.5) -> MethodFound | None:
-    """HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike. As ``method_of_counts``."""
+    """``method_of_counts`` of ``counts_of``."""
+    return method_of_counts(counts_of(pixels, threshold))
+
+
+def counts_of(pixels: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """``count_patterns`` of HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike."""
     white = pixels if pixels.dtype == np.bool_ else pixels > threshold * white_of(pixels.dtype)
     planes = [white] if white.ndim == 2 else [white[..., channel] for channel in range(3)]
     if all(np.array_equal(plane, planes[0]) for plane in planes[1:]):  # grey stored as RGB is grey
         planes = planes[:1]
-    return method_of_counts(np.sum([count_patterns(plane) for plane in planes], axis=0))
+    return np.sum([count_patterns(plane) for plane in planes], axis=0)
 
 
 def method_of_counts(counts: np.ndarray) -> MethodFound | None:
