@@ -113,11 +113,10 @@ def restore_file(
 
     started = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:  # changes the whole process, but one picture is done at a time
-        for kind in (sdk.NoHalftoneWarning, sdk.NotTwoLevelsWarning):
-            warnings.simplefilter("always", kind)
+        warnings.simplefilter("always", sdk.InputWarning)
         chosen.run_file(source, target, on_page=note, seed=seed)
     seconds = time.perf_counter() - started
-    texts = {str(warning.message) for warning in caught if issubclass(warning.category, (sdk.NoHalftoneWarning, sdk.NotTwoLevelsWarning))}
+    texts = {str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)}
     return Restoration(models, seconds, sorted(texts), backend(chosen))
 
 

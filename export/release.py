@@ -57,6 +57,7 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
         "summary": summary,
         "licence": metadata.licence,
         "kinds": list(metadata.kinds) if metadata.precision == "fp32" else [],  # "auto" takes the model it was made of
+        "input_color": metadata.input_color,
         "metrics": {key: metadata.metrics[key] for key in HEADLINE if key in metadata.metrics},
     }
     manifest = folder / "models.toml"

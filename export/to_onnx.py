@@ -53,7 +53,6 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         input_color=colour,
         output_color=colour,
         conditions=inputs.conditions,
-        methods=recipe.data.methods if "method" in inputs.conditions else (),
         needs_noise=inputs.needs_noise,
         tone_search=bool(getattr(model, "tone_search", False)),
         num_inference_steps=evaluations,
@@ -61,7 +60,7 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model, inputs.count), 1),
         training={"recipe": recipe.name, "architecture": recipe.architecture, **arguments, **progress},
-        **card(recipe),
+        **{**card(recipe), **({"methods": recipe.data.methods} if "method" in inputs.conditions else {})},
     )
     stamp(graph, metadata)
     backend = OnnxRuntimeBackend(graph.SerializeToString(), "cpu", where=f"the export of {weights}")

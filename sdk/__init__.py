@@ -2,11 +2,11 @@
 
 from sdk import errors
 from sdk.analysis import Analysis, analyze
-from sdk.auto import Choice, NoHalftoneWarning
+from sdk.auto import Choice
 from sdk.bit_depth import BitDepthExpander
 from sdk.catalog import releases
-from sdk.halftone_network import NotTwoLevelsWarning
 from sdk.halftoner import Halftoner
+from sdk.input_warnings import InputWarning, NoHalftoneWarning, NotTwoLevelsWarning, OtherMethodWarning
 from sdk.inverse_halftoner import InverseHalftoner
 from sdk.metadata import ModelMetadata
 from sdk.version import __version__
@@ -16,10 +16,12 @@ __all__ = [
     "BitDepthExpander",
     "Choice",
     "Halftoner",
+    "InputWarning",
     "InverseHalftoner",
     "ModelMetadata",
     "NoHalftoneWarning",
     "NotTwoLevelsWarning",
+    "OtherMethodWarning",
     "__version__",
     "analyze",
     "errors",

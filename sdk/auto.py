@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -16,12 +15,9 @@ from sdk.catalog import metadata_of, releases
 from sdk.few_bits import is_few_bit
 from sdk.halftone_network import TWO_LEVEL_KINDS, HalftoneNetwork
 from sdk.images import from_unit, to_unit, white_of
+from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
 from sdk.noise import check_seed
-
-
-class NoHalftoneWarning(UserWarning):
-    """The picture is no halftone that a released model restores; it came back as it was."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,11 @@ class Choice:
         return f"{self.analysis}: {f'model {self.model!r}' if self.model else 'left unchanged'}"
 
 
-def model_for(kind: str) -> str | None:
-    """The first released model that restores pictures of this kind (``Analysis.kind``)."""
-    return next((name for name, release in releases().items() if kind in release.kinds), None)
+def model_for(kind: str, colour: bool = False) -> str | None:
+    """The first released model that restores pictures of this kind (``Analysis.kind``); of colour, the first for all channels at once."""
+    able = [release for release in releases().values() if kind in release.kinds]
+    joint = [release for release in able if colour and release.input_color == "rgb"]
+    return next((release.name for release in joint or able), None)
 
 
 class AutoNetwork:
@@ -64,7 +62,8 @@ class AutoNetwork:
 
     def check_seed(self, seed: int | None) -> None:
         """As ``Network.check_seed``: a seed must count for some of the models that may be chosen."""
-        chosen = {model_for(kind) for release in releases().values() for kind in release.kinds}
+        kinds = {kind for release in releases().values() for kind in release.kinds}
+        chosen = {model_for(kind, colour) for kind in kinds for colour in (False, True)}
         check_seed(seed, "'auto'", seed is not None and any(name and metadata_of(name).needs_noise for name in chosen))
 
     def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
@@ -79,19 +78,25 @@ class AutoNetwork:
             analysis = cut if cut.kind in TWO_LEVEL_KINDS else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
-        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind))
+        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, self._in_colour(pixels)))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:
-            warnings.warn(
+            warn(
                 f"No model restores this picture ({analysis.kind}); it is returned unchanged. "
                 "If it is a halftone all the same, name a model: 'fast' for 1-bit dithers, 'scan' for scans of print.",
                 NoHalftoneWarning,
-                stacklevel=5,
             )
             return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
         network = self._load(choice.model)
         return network.restore(pixels, analysis, seed) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
+
+    def _in_colour(self, pixels: np.ndarray) -> bool:
+        """Whether the channels differ, after the threshold; grey stored as RGB is grey."""
+        if pixels.ndim == 2:
+            return False
+        red, *others = (pixels[..., c] if self._threshold is None else to_unit(pixels[..., c]) > self._threshold for c in range(3))
+        return not all(np.array_equal(red, other) for other in others)
 
     def _load(self, name: str) -> HalftoneNetwork | BitDepthNetwork:
         with self._lock:

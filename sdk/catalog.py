@@ -34,6 +34,8 @@ class Release:
     metrics: dict[str, float]
     kinds: tuple[str, ...] = ()
     """Kinds of pictures (``sdk.analyze``) that "auto" gives it."""
+    input_color: str = "grey"
+    """As in its metadata."""
 
     @property
     def path(self) -> Path:

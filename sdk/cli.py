@@ -193,16 +193,14 @@ def _restore(options: argparse.Namespace) -> int:
     chosen = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
     restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options))
     restorer.check_seed(options.seed)
-    kinds = (sdk.NotTwoLevelsWarning, sdk.NoHalftoneWarning)
 
     def restore(job: Job) -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
-            for kind in kinds:
-                warnings.simplefilter("always", kind)
+            warnings.simplefilter("always", sdk.InputWarning)
             restorer.run_file(job.source, job.target, options.overwrite, seed=options.seed)
         if restorer.choice and options.verbose:
             print(f"{job.source}: {restorer.choice}")
-        return sorted({str(warning.message) for warning in caught if warning.category in kinds})
+        return sorted({str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)})
 
     return _run(jobs, options, restore)
 

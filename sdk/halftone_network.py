@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
-from sdk.analysis.methods import counts_of, method_number, method_of_counts
+from sdk.analysis.methods import find_method, method_number, method_of_counts
 from sdk.analysis.spectrum import Peak
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.device_array import DeviceArray
-from sdk.cuda.pipeline import GpuPipeline
+from sdk.cuda.pipeline import GpuPipeline, Tell
 from sdk.errors import OptionError, nearest
-from sdk.images import from_unit, to_unit, white_of
+from sdk.images import from_unit, to_unit
+from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
 from sdk.network import Network
 from sdk.palette_room import keep_to_palette
 from sdk.screen_residue import remove_residue, screen_frequencies
-
-TWO_LEVEL_SHARE = 0.9
-"""A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
 
 TWO_LEVEL_KINDS = {"dither", "ordered"}
 """A model that restores nothing else expects a clean 1-bit halftone."""
@@ -33,10 +30,6 @@ PALETTE_KIND = "palette"
 
 UNKNOWN = "unknown"
 """What to call the method so that a model is told none."""
-
-
-class NotTwoLevelsWarning(UserWarning):
-    """The input is not near two levels, which a model for 1-bit halftones expects."""
 
 
 class HalftoneNetwork(Network):
@@ -77,12 +70,14 @@ class HalftoneNetwork(Network):
         if self.metadata.periods is None:
             if self.threshold is None and set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
                 warn_if_not_two_levels(pixels)
-            return self._restore_planes(pixels, seed)
+            if self.metadata.methods and not self.metadata.conditions:
+                warn_if_other_method(pixels, self.threshold or 0.5, self.metadata.name, self.metadata.methods)
+            return self._restore_planes(pixels, seed, self._condition(pixels, analysis))
         height, width = pixels.shape[:2]
         found = analysis or analyze_pixels(pixels)
         factor = fitting_scale(found.period, self.metadata.periods)
         fitted = resize(pixels, max(8, round(height * factor)), max(8, round(width * factor)))
-        return resize(self._restore_planes(fitted, seed, screen_frequencies(luma(fitted))), height, width)
+        return resize(self._restore_planes(fitted, seed, screen=screen_frequencies(luma(fitted))), height, width)
 
     def restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
         """An array on the GPU (``__cuda_array_interface__`` or DLPack), alpha included -> one of the same shape and dtype there."""
@@ -106,17 +101,18 @@ class HalftoneNetwork(Network):
                 f"{self.metadata.name!r} looks at the palette of each picture on the CPU, so give it numpy arrays "
                 "(tensor.cpu().numpy(), cupy.asnumpy(array))."
             )
-        return self._pipeline.run(picture, condition=self._condition)
+        return self._pipeline.run(picture, condition=self._condition())
 
-    def _restore_planes(self, pixels: np.ndarray, seed: int | None, screen: Sequence[Peak] = ()) -> np.ndarray:
+    def _restore_planes(
+        self, pixels: np.ndarray, seed: int | None, condition: float | Tell = 0.0, screen: Sequence[Peak] = ()
+    ) -> np.ndarray:
         if self._pipeline is not None:
             if not screen and not self._keeps_to_palettes:
-                return self._pipeline.run(pixels, condition=self._condition)
-            return self._finish(self._pipeline.run(pixels, unclipped=True, condition=self._condition), pixels, screen)
+                return self._pipeline.run(pixels, condition=condition)
+            return self._finish(self._pipeline.run(pixels, unclipped=True, condition=condition), pixels, screen)
         conditions = []
         if self.metadata.conditions:
-            condition = self._condition
-            conditions = [condition(counts_of(pixels, self.threshold or 0.5)) if callable(condition) else condition]
+            conditions = [condition(None) if callable(condition) else condition]
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)
@@ -127,15 +123,22 @@ class HalftoneNetwork(Network):
 
         return self._by_channel(pixels, run)
 
-    @property
-    def _condition(self) -> float | Callable[[np.ndarray], float]:
-        """The value of the plane ``method``: that of the method named, or what makes it of the counts of the picture's patterns."""
-        if self.method is not None:
-            return self._number(self.method)
-        return lambda patterns: self._number(found.label if (found := method_of_counts(patterns)) else None)
+    def _condition(self, pixels: np.ndarray | None = None, analysis: Analysis | None = None) -> float | Tell:
+        """The value of the plane ``method``: of the method that was named or found, or what finds it.
 
-    def _number(self, method: str | None) -> float:
-        return method_number(method, self.metadata.methods) / 256
+        That takes how often each pattern of pixels occurs, where a GPU has counted; in GPU memory (no ``pixels``) it goes by nothing else.
+        """
+
+        def number(method: str | None) -> float:
+            return method_number(method, self.metadata.methods) / 256
+
+        def tell(counts: np.ndarray | None) -> float:
+            found = method_of_counts(counts) if pixels is None else find_method(pixels, self.threshold or 0.5, counts)
+            return number(found.label if found else None)
+
+        if self.method is not None:
+            return number(self.method)
+        return number(analysis.method) if analysis is not None else tell
 
     @property
     def _keeps_to_palettes(self) -> bool:
@@ -151,7 +154,7 @@ class HalftoneNetwork(Network):
 
 def _check_method(method: str, metadata: ModelMetadata) -> None:
     known = [name for name in (*metadata.methods, UNKNOWN) if name]
-    if not metadata.methods:
+    if "method" not in metadata.conditions:
         raise OptionError(f"method is {method!r}, but {metadata.name!r} is told no halftoning method. Leave the method out.")
     if method not in known:
         raise OptionError(f"{metadata.name!r} does not know the method {method!r}.{nearest(method, known)}")
@@ -179,23 +182,3 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     smaller = height <= pixels.shape[0] and width <= pixels.shape[1]
     resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
     return np.clip(resized, 0, 1) if pixels.dtype == np.float32 else resized
-
-
-def two_level_share(pixels: np.ndarray) -> float:
-    """Share of values within 10 % of black or white."""
-    if pixels.dtype == np.bool_:
-        return 1.0
-    white = white_of(pixels.dtype)
-    return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white)))
-
-
-def warn_if_not_two_levels(pixels: np.ndarray) -> None:
-    """One constant text, so that Python's warning filters show it once a program unless told otherwise."""
-    if two_level_share(pixels) < TWO_LEVEL_SHARE:
-        warnings.warn(
-            "The pixels are not near black and white: this is no clean 1-bit halftone, and is restored as it is. "
-            "If it is a scan of print, use the model 'scan' (--model scan), or 'auto', which looks first. If JPEG coding or smoothing "
-            "blurred its dots, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the original size.",
-            NotTwoLevelsWarning,
-            stacklevel=6,
-        )

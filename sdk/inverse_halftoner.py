@@ -27,7 +27,7 @@ class InverseHalftoner:
     model: a name from ``sdk.releases()``, the path of an .onnx file made by ``python -m export.to_onnx`` or of an .engine file
         made by ``inverse-halftoner build`` (engines hold code: run only those of people you trust), or "auto": each
         picture is looked at (``sdk.analyze``) and restored by the model made for its kind; ``choice`` says what was found
-        and taken. What is no halftone comes back unchanged, with a ``NoHalftoneWarning``.
+        and taken. What is no halftone comes back unchanged, with a ``NoHalftoneWarning`` (all warnings here are ``InputWarning``).
     device: "cpu", "cuda", or "auto" (CUDA where this onnxruntime has it, else the CPU). What is asked for by name and
         cannot be had is a ``DeviceError``.
     tile, overlap: px; the default comes from the model. A picture that fits in one tile is computed whole.
@@ -46,7 +46,8 @@ class InverseHalftoner:
     picture, one for each channel of colour, the same for every page of a file and every picture of a batch. Another seed gives another,
     slightly different restoration. With TensorRT such models run tile by tile from the CPU, and take no arrays in GPU memory.
 
-    Calls from several threads are safe. Same input, same seed, same backend: same pixels.
+    Calls from several threads are safe. Same input, same seed, same backend: same pixels. But arrays in GPU memory are judged by how
+    often patterns occur in the whole of them: of dots beside text no method may be found (name it), and nothing is warned about.
     """
 
     def __init__(

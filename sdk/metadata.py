@@ -32,7 +32,8 @@ class ModelMetadata:
     """Planes that follow those of the picture, one value everywhere. ``bits``: the bits a channel it was cut to, / 8. ``method``: k / 256,
     where the k-th of ``methods`` made the dots, or 0 where it is not known."""
     methods: tuple[str, ...] = ()
-    """Those that it can be told of (``sdk.analysis.methods.LABELS``), from number 1 on; "" where one was not taught."""
+    """The halftoning methods (``sdk.analysis.methods.LABELS``) that it can be told of, from number 1 on; "" where one was not taught. Of a
+    model without that condition: the only ones that it is for; none: any."""
     input_range: tuple[float, float] = (0.0, 1.0)
     size_multiple: int = 1
     """Height and width given to the network are multiples of this; the SDK pads by reflection and crops."""

@@ -68,10 +68,12 @@ def restore_file(
     The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress.
     """
     files.check_target(target, overwrite)
-    file = files.read(source)
-    if reason := files.why_not([_as_restored(page) for page in file.pages], files.format_for(target)):
+    file, format = files.read(source), files.format_for(target)
+    if reason := files.why_not([_as_restored(page) for page in file.pages], format):
         raise ImageWriteError(f"{target}: {reason}")
-    files.write(target, file.with_pages(_restore_pages(file, restore, on_page), scale), overwrite)
+    pages = _restore_pages(file, restore, on_page)
+    kept = [_as_it_was(before, after) for before, after in zip(file.pages, pages)]
+    files.write(target, file.with_pages(pages if files.why_not(kept, format) else kept, scale), overwrite)
 
 
 def _restore_pages(file: files.ImageFile, restore: Restore, on_page: Callable[[int, int], None] | None = None) -> list[Picture]:
@@ -86,6 +88,12 @@ def _restore_pages(file: files.ImageFile, restore: Restore, on_page: Callable[[i
         if on_page:
             on_page(i, len(file.pages))
     return restored
+
+
+def _as_it_was(before: Picture, after: Picture) -> Picture:
+    """A page of 1 bit that came back unchanged, such as one of text, stays one; else ``after``."""
+    same = before.pixels.dtype == np.bool_ and np.array_equal(after.pixels, before.pixels * np.uint8(255))
+    return before if same else after
 
 
 def _as_restored(page: Picture) -> Picture:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdk.errors import OptionError, nearest
-from training.perceptual import VggFeatures
+from training.perceptual import VggFeatures, VggLpips
 
 
 def rmse(restored: Tensor, photo: Tensor) -> Tensor:
@@ -24,7 +24,10 @@ def frequency(restored: Tensor, photo: Tensor) -> Tensor:
 
 
 TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "rmse": rmse, "frequency": frequency}
-"""What a recipe's ``[loss]`` may weigh, beside ``content`` and ``perceptual``."""
+"""What a recipe's ``[loss]`` may weigh, beside ``content``, ``denoising``, ``perceptual`` and ``lpips``."""
+
+LPIPS_EVERY = 4
+"""LPIPS is that of one picture of so many in a batch: VGG costs more than a small network, and crops come in no order."""
 
 
 class Loss(nn.Module):
@@ -33,17 +36,18 @@ class Loss(nn.Module):
     ``content``: mean squared error of the content image of networks that show it (their ``progress`` returns content and
     restoration; PRL's eq. 1). ``denoising``: the loss of diffusion networks, which they know themselves.
     ``perceptual``: mean squared difference of the VGG features of ``layer``, in the units of
-    ``training.perceptual.CAFFE_UNIT``, read from the file ``vgg``.
+    ``training.perceptual.CAFFE_UNIT``, read from the file ``vgg``. ``lpips``: LPIPS by VGG, of one picture in ``LPIPS_EVERY``.
     """
 
     def __init__(self, weights: dict[str, float], layer: str = "conv4_3", vgg: Path | None = None):
         super().__init__()
         for term in weights:
-            known = (*TERMS, "content", "denoising", "perceptual")
+            known = (*TERMS, "content", "denoising", "perceptual", "lpips")
             if term not in known:
                 raise OptionError(f"Loss {term!r} is unknown.{nearest(term, known)}")
         self.weights = weights
         self.features = VggFeatures(vgg or Path("vgg.npz"), layer) if "perceptual" in weights else None
+        self.lpips = VggLpips(vgg or Path("vgg.npz")) if "lpips" in weights else None
 
     def forward(self, model: nn.Module, halftones: Tensor, photos: Tensor) -> Tensor:
         total = torch.zeros((), device=photos.device)
@@ -61,6 +65,8 @@ class Loss(nn.Module):
             with torch.no_grad():
                 wanted = self.features(photos)
             total = total + self.weights["perceptual"] * F.mse_loss(self.features(restored), wanted)
+        if self.lpips is not None:
+            total = total + self.weights["lpips"] * self.lpips(restored[::LPIPS_EVERY], photos[::LPIPS_EVERY])
         for term, weight in self.weights.items():
             if term in TERMS:
                 total = total + weight * TERMS[term](restored, photos)

@@ -102,7 +102,7 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
             low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
-            method = find_method(pixels, float(low + high) / 2 / 255)
+            method = find_method(pixels, float(low + high) / 2 / 255 if high > low else 0.5)
             return replace(found, method=method.label if method else None)
         if found:
             return found

@@ -4,7 +4,8 @@ Every method has its own habits: what it puts next to what it has just put. So a
 13 before it (three to the left, five in each of the two rows above) are noted with it. How often each of these 2^14 patterns occurs is
 compared with what each method does, counted over many photographs (``training.method_tables``): the method under which the picture
 is likeliest made it, if that is not much less likely than under the picture's own habits: no less than in 97 of 100 photographs that it
-did make. Otherwise nobody is named: text, scans, methods not in the table, dots that were resized or turned.
+did make. Otherwise the picture may be a page with text beside its dots: then the blocks that some method explains are judged without the
+rest. Else nobody is named: text, scans, methods not in the table, dots that were resized or turned.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ ENOUGH = 2_000
 """Pixels in mixed surroundings; fewer tell nothing."""
 MOST_PIXELS, BAND = 2_100_000, 64
 """A larger picture is judged by some bands of so many rows."""
+BLOCK = 128
+"""Side of the blocks of a page, px."""
+EXPLAINED = 0.1
+"""Share of the mixed surroundings of a page that must lie in blocks that a method explains."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +93,36 @@ def count_patterns(white: np.ndarray) -> np.ndarray:
     return counts
 
 
-def find_method(pixels: np.ndarray, threshold: float = 0.5) -> MethodFound | None:
-    """``method_of_counts`` of ``counts_of``."""
-    return method_of_counts(counts_of(pixels, threshold))
+def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray | None = None) -> MethodFound | None:
+    """The method of HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike.
 
-
-def counts_of(pixels: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """``count_patterns`` of HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike."""
+    counts: ``count_patterns`` of it, added up over the channels, where a GPU has counted already.
+    """
+    if counts is not None and (found := method_of_counts(counts)):
+        return found
     white = pixels if pixels.dtype == np.bool_ else pixels > threshold * white_of(pixels.dtype)
     planes = [white] if white.ndim == 2 else [white[..., channel] for channel in range(3)]
     if all(np.array_equal(plane, planes[0]) for plane in planes[1:]):  # grey stored as RGB is grey
         planes = planes[:1]
-    return np.sum([count_patterns(plane) for plane in planes], axis=0)
+    if counts is None:
+        counts = np.sum([count_patterns(plane) for plane in planes], axis=0)
+    return method_of_counts(counts) or _method_of_parts(planes)
+
+
+def _method_of_parts(planes: Sequence[np.ndarray]) -> MethodFound | None:
+    """The method of the blocks that some method explains, if these are no mere accidents: not too few, and most of them agree."""
+    height, width = planes[0].shape
+    every = max(1, -(-height * width // MOST_PIXELS))  # of a large page, blocks along diagonals, so that no part of it is passed over
+    places = [(y, x) for y in range(0, height, BLOCK) for x in range(0, width, BLOCK) if (x + y) // BLOCK % every == 0]
+    blocks = [np.sum([count_patterns(plane[y : y + BLOCK, x : x + BLOCK]) for plane in planes], axis=0) for y, x in places]
+    explained = [(counts, found.label) for counts in blocks if (found := method_of_counts(counts))]
+    if not explained:
+        return None
+    together = np.sum([counts for counts, _ in explained], axis=0)
+    found = method_of_counts(together)
+    agree = sum(found is not None and label == found.label for _, label in explained)
+    enough = together[2:-2].sum() >= EXPLAINED * np.sum(blocks, axis=0)[2:-2].sum()
+    return found if enough and agree > len(explained) / 2 else None
 
 
 def method_of_counts(counts: np.ndarray) -> MethodFound | None:
@@ -110,7 +133,7 @@ def method_of_counts(counts: np.ndarray) -> MethodFound | None:
     if pixels < ENOUGH:
         return None
     bits, limits = _habits()
-    likelihoods = np.einsum("msb,sb->m", bits, counts) / pixels
+    likelihoods = bits @ counts.ravel().astype(np.float32) / pixels
     best = int(likelihoods.argmax())
     margin = likelihoods[best] - np.partition(likelihoods, -2)[-2]
     misfit = own_likelihood(counts) - likelihoods[best]
@@ -130,9 +153,9 @@ def own_likelihood(counts: np.ndarray) -> float:
 
 @cache
 def _habits() -> tuple[np.ndarray, np.ndarray]:
-    """float32 (methods, surroundings, black and white): logarithms of the chances, bits; and (methods,): the largest misfits."""
+    """float32 (methods, PATTERNS): logarithms of the chances, bits; and (methods,): the largest misfits."""
     with np.load(TABLE) as stored:
-        return log_chances(stored["white"]), stored["misfit"].astype(np.float32)
+        return log_chances(stored["white"]).reshape(-1, PATTERNS), stored["misfit"].astype(np.float32)
 
 
 def log_chances(white: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ from sdk.errors import DeviceError, MissingDependencyError
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 NAMES = ("find_colour", "count_patterns", "unpack", "blend")
-ARCHITECTURES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))
-"""Compute capabilities that a prebuilt file holds; as PTX the first serves all newer GPUs."""
+ARCHITECTURES = ((7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0))
+"""Compute capabilities that a prebuilt file holds (8.7 is Jetson Orin); as PTX the first serves all newer GPUs."""
 BLOCK = (32, 8, 1)
 
 POINTER, LONG, INT, FLOAT = "u8", "i8", "i4", "f4"
@@ -80,13 +80,16 @@ def prebuilt_path() -> Path:
 
 
 def build_fatbin(target: Path) -> str:
-    """Compile for all ``ARCHITECTURES`` by nvcc; gives its report of registers and spills. Raises ``DeviceError`` with its errors."""
+    """Compile for all ``ARCHITECTURES`` that nvcc knows (10.0 and 12.0 came with CUDA 12.8); gives its report of registers and spills. Raises ``DeviceError`` with its errors."""
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         raise MissingDependencyError(
             "nvcc is not on the PATH. Install the CUDA toolkit; without it NVRTC compiles the kernels at first use."
         )
-    numbers = [f"{major}{minor}" for major, minor in ARCHITECTURES]
+    known = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True).stdout.split()
+    numbers = [f"{major}{minor}" for major, minor in ARCHITECTURES if f"sm_{major}{minor}" in known]
+    if not numbers:
+        raise DeviceError(f"{nvcc} compiles for none of the GPUs that our kernels are for; it lists: {', '.join(known) or 'nothing'}.")
     codes = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers] + [f"-gencode=arch=compute_{numbers[0]},code=compute_{numbers[0]}"]
     command = [nvcc, "-std=c++17", "-fatbin", "-Xptxas=-v", *codes, "-o", str(target), str(SOURCE)]
     result = subprocess.run(command, capture_output=True, text=True)

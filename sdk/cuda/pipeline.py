@@ -27,7 +27,8 @@ KEPT = 8
 ALIGNMENT = 256
 """Bytes; TensorRT wants addresses that are multiples of it."""
 
-Tell = Callable[[np.ndarray], float]
+Tell = Callable[[np.ndarray | None], float]
+"""The value of the plane that conditions an engine, of how often each pattern of pixels occurs; given None, it counts itself."""
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -208,7 +209,10 @@ class GpuPipeline:
         counts[...] = 0
         job["patterns"], job["every_nth"] = buffer.address, every_nth(int(job["rows"]["length"]), int(job["columns"]["length"]))
         self._driver.copy_in(buffer, counts)
-        self._kernels.count_patterns(job)
+        counted = job.copy()
+        if job["colours"] == job["planes"] > 1 and not self._has_colour(job):
+            counted["colours"] = 1  # grey stored as RGB is counted once, though a network of RGB takes it whole
+        self._kernels.count_patterns(counted)
         self._driver.copy_out(counts, buffer)
         self._driver.synchronize()
         return counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,11 @@ import sdk
 from sdk import catalog
 from sdk.auto import model_for
 from sdk.cli import main
+from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
 from tests.conftest import SAMPLES
+from tests.sdk.conftest import SMALL
+from training.evaluate_analysis import text_page
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,62 @@ def test_every_release_says_what_it_is_for() -> None:
     assert model_for("palette") == "gif"
     assert model_for("screen") == "scan"
     assert model_for("continuous") is None
+
+
+def test_the_manifest_says_what_the_models_take() -> None:
+    for name, release in sdk.releases().items():
+        assert release.input_color == catalog.metadata_of(name).input_color
+
+
+def test_colour_goes_to_the_model_for_all_channels(
+    catalog_of: Callable[..., None], small_onnx: bytes, tmp_path: Path, photo: np.ndarray
+) -> None:
+    """Where the channels differ, after the threshold; grey stored as RGB is grey."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(small_onnx)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, axis in (("first_fp16", 1), ("second_fp16", 0)):
+        wide = np.repeat(onnx.numpy_helper.to_array(weights[name]), 3, axis=axis)
+        weights[name].CopyFrom(onnx.numpy_helper.from_array(wide, name))
+    for end in (*model.graph.input, *model.graph.output):
+        end.type.tensor_type.shape.dim[1].dim_value = 3
+    joint = replace(SMALL, name="joint", input_color="rgb", output_color="rgb", kinds=("dither",))
+    onnx.helper.set_model_props(model, joint.to_props())
+    onnx.save(model, str(tmp_path / "joint.onnx"))
+    catalog_of(tmp_path / "joint.onnx")
+    assert (model_for("dither"), model_for("dither", colour=True)) == ("fast", "joint")
+    assert model_for("ordered", colour=True) == "fast"
+    auto, cutting = (sdk.InverseHalftoner("auto", device="cpu", threshold=threshold) for threshold in (None, 0.5))
+    grey = halftone(photo[:128, :128], "floyd-steinberg")
+    colour = np.dstack([grey, grey[::-1], grey])
+    tinted = np.dstack([np.where(grey, 255, 0), np.where(grey, 250, 5), np.where(grey, 255, 0)]).astype(np.uint8)
+    for restorer, picture, expected in (
+        (auto, grey, "fast"),
+        (auto, colour, "joint"),
+        (auto, np.dstack([grey] * 3), "fast"),
+        (cutting, tinted, "fast"),
+    ):
+        restorer.run(picture)
+        assert restorer.choice is not None
+        assert restorer.choice.model == expected
+
+
+def test_a_page_of_text_stays_one_of_1_bit(auto: sdk.InverseHalftoner, tmp_path: Path) -> None:
+    text = text_page(200, 300, np.random.default_rng(0)) > 127
+    pages = [Image.fromarray(text), Image.fromarray(~text)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:], compression="group4", dpi=(300, 300))
+    with pytest.warns(sdk.NoHalftoneWarning):
+        auto.run_file(tmp_path / "pages.tif", tmp_path / "same.tif")
+        auto.run_file(tmp_path / "pages.tif", tmp_path / "other.png")
+    with Image.open(tmp_path / "same.tif") as same:
+        assert (same.mode, same.n_frames, same.info["compression"]) == ("1", 2, "group4")
+        assert np.array_equal(np.asarray(same), text)
+    Image.fromarray(text).save(tmp_path / "page.png")
+    with pytest.warns(sdk.NoHalftoneWarning):
+        auto.run_file(tmp_path / "page.png", tmp_path / "page.jpg")  # which holds no single bits
+        assert auto.run(text).dtype == np.uint8
+    with Image.open(tmp_path / "page.jpg") as jpeg:
+        assert jpeg.mode == "L"
 
 
 def test_dithers_go_to_fast(auto: sdk.InverseHalftoner, restorer: sdk.InverseHalftoner, white: np.ndarray) -> None:

@@ -401,7 +401,7 @@ def test_halves_are_numpys(library: ctypes.CDLL) -> None:
 @given(cases(), st.integers(0, 99))
 @example(Case(700, 3100, dtype=np.bool_, tile=256, overlap=32, condition=0.0), 0)  # so large that not all bands of rows are looked at
 def test_patterns_are_counted_as_by_numpy(library: ctypes.CDLL, case: Case, seed: int) -> None:
-    """But those of plain surroundings, which are left out. Grey stored as RGB is counted once."""
+    """But those of plain surroundings, which are left out."""
     case, told = replace(case, condition=0.0), []
     picture = case.picture(seed)
     given: Any = np.packbits(picture, axis=1) if case.bits else picture
@@ -410,6 +410,17 @@ def test_patterns_are_counted_as_by_numpy(library: ctypes.CDLL, case: Case, seed
     pixels = picture if picture.ndim == 2 else picture[..., 0] if picture.shape[2] == 1 else picture[..., :3]
     white = to_unit(pixels) > (0.5 if case.threshold is None else case.threshold)
     expected = np.sum([count_patterns(plane) for plane in np.moveaxis(np.atleast_3d(white), -1, 0)], axis=0)
+    expected.reshape(-1, 2)[[0, -1]] = 0
+    np.testing.assert_array_equal(told, [expected])
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_patterns_of_grey_stored_as_rgb_are_counted_once(library: ctypes.CDLL, planes: int) -> None:
+    case, told = Case(40, 60, channels=3, planes=planes, condition=0.0), []
+    grey = picture_of((40, 60), np.bool_, 0)
+    pipeline = case.pipeline(case.engine(HostGpu(library)))
+    pipeline.run(np.repeat(grey[..., None], 3, axis=2), condition=lambda counts: told.append(counts.copy()) or 0.0)
+    expected = count_patterns(grey)
     expected.reshape(-1, 2)[[0, -1]] = 0
     np.testing.assert_array_equal(told, [expected])
 

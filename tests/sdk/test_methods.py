@@ -26,6 +26,7 @@ from sdk.analysis.methods import (
 )
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
+from training.evaluate_analysis import beside_text, text_page
 from training.method_tables import VARIED, call_of, tabulate
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
@@ -80,6 +81,30 @@ def test_a_little_dirt_does_no_harm(kodim: np.ndarray) -> None:
     found = find_method(dots)
     assert found is not None
     assert found.label == "sierra"
+
+
+@pytest.mark.parametrize("label", ["floyd-steinberg, serpentine", "atkinson", "bayer", "blue-noise"])
+def test_the_dots_of_a_page_with_text_are_named(label: str, kodim: np.ndarray) -> None:
+    found = find_method(beside_text(made_by(label, kodim), np.random.default_rng(0)))
+    assert found is not None
+    assert found.label == label
+
+
+def test_no_part_of_a_large_page_is_passed_over(kodim: np.ndarray) -> None:
+    """A4 at 300 dpi, of whose blocks a fifth is looked at: a narrow picture, wherever it stands."""
+    page = text_page(3508, 2480, np.random.default_rng(0)) > 127
+    dots = halftone(np.tile(kodim, (4, 1))[:2000, :400], "stucki")
+    for left in (150, 800, 2000):
+        found = find_method(np.hstack([page[:2000, :left], dots, page[:2000, left:2080]]))
+        assert found is not None
+        assert found.label == "stucki"
+
+
+def test_pages_without_dots_of_a_known_method_are_given_no_name(kodim: np.ndarray) -> None:
+    text = text_page(700, 900, np.random.default_rng(0)) > 127
+    screen = halftone(kodim, "am-screen", lpi=100.0, dpi=600.0)
+    for page in (text, text[:, :130], beside_text(screen, np.random.default_rng(1))):
+        assert find_method(page) is None
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -141,6 +166,15 @@ def test_analyze_names_it() -> None:
     assert found.method == "floyd-steinberg"
     assert "1-bit dither (floyd-steinberg)" in str(found)
     assert sdk.analyze(SAMPLES / "kodim23_grey.png").method is None
+
+
+def test_analyze_names_few_dots_on_white(kodim: np.ndarray) -> None:
+    """Under a hundredth of the pixels is black."""
+    page = np.full((900, 900), 255, np.uint8)
+    page[300:364, 300:364] = halftone(kodim[200:264, 300:364], "stucki") * np.uint8(255)
+    found = sdk.analyze(page)
+    assert found.kind != "dither" or found.method == "stucki"
+    assert find_method(page).label == "stucki"  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_analyze_names_dots_of_any_two_levels(kodim: np.ndarray) -> None:

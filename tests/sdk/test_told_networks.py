@@ -19,6 +19,7 @@ from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from tests.sdk.conftest import SMALL
+from training.evaluate_analysis import beside_text
 
 KNOWN = ("stucki", "", "floyd-steinberg")
 TOLD = replace(SMALL, name="told", conditions=("method",), methods=KNOWN, kinds=("dither",), tile=128)
@@ -79,9 +80,30 @@ def test_a_threshold_counts_for_the_dots_too(told_onnx: Path, kodim: np.ndarray)
 
 def test_what_the_gpu_counts_is_judged_alike(told_onnx: Path, kodim: np.ndarray) -> None:
     network = HalftoneNetwork(told_onnx, device="cpu")
-    assert callable(network._condition)
     for method, number in (("stucki", 1), ("burkes", 0)):
-        assert network._condition(count_patterns(halftone(kodim, method)).astype(np.int32)) == number / 256
+        white = halftone(kodim, method)
+        counts = count_patterns(white).astype(np.int32)
+        for tell in (network._condition(), network._condition(white)):  # for an array in GPU memory, and one that was uploaded
+            assert callable(tell)
+            assert tell(counts) == number / 256
+
+
+def test_beside_text_the_pixels_are_looked_at_again(told_onnx: Path, kodim: np.ndarray) -> None:
+    page = beside_text(halftone(np.tile(kodim, (1, 2)), "stucki"), np.random.default_rng(0))
+    network = HalftoneNetwork(told_onnx, device="cpu")
+    by_counts, by_pixels = network._condition(), network._condition(page)
+    assert callable(by_counts)
+    assert callable(by_pixels)
+    counts = count_patterns(page)
+    assert (by_counts(counts), by_pixels(counts), by_pixels(None)) == (0, 1 / 256, 1 / 256)
+
+
+def test_what_was_found_before_is_not_looked_for_again(told_onnx: Path, kodim: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    white = halftone(kodim, "floyd-steinberg")
+    found = sdk.analyze(white)
+    monkeypatch.setattr("sdk.halftone_network.find_method", lambda *_: pytest.fail("it was looked for twice"))
+    restored = HalftoneNetwork(told_onnx, device="cpu", tile=256).restore(white, found)
+    np.testing.assert_array_equal(restored, expected(told_onnx, white, 3))
 
 
 def test_a_method_that_is_named_is_the_one_told(told_onnx: Path, kodim: np.ndarray) -> None:
@@ -90,7 +112,7 @@ def test_a_method_that_is_named_is_the_one_told(told_onnx: Path, kodim: np.ndarr
         restorer = sdk.InverseHalftoner(told_onnx, device="cpu", tile=256, method=method)
         np.testing.assert_array_equal(restorer.run(white), expected(told_onnx, white, number))
         assert restorer.describe()["method"] == method
-        assert HalftoneNetwork(told_onnx, method=method)._condition == number / 256
+        assert HalftoneNetwork(told_onnx, method=method)._condition(white) == number / 256
     assert sdk.InverseHalftoner(told_onnx, device="cpu").describe()["method"] is None
 
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from sdk.errors import OptionError
 from training.errors import TrainingError
-from training.losses import Loss, frequency, rmse
+from training.losses import LPIPS_EVERY, Loss, frequency, rmse
 from training.models import build
-from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures
+from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures, VggLpips
 
 
 def test_rmse_weighs_every_crop_alike() -> None:
@@ -106,6 +106,19 @@ def test_the_perceptual_term_is_the_squared_distance_of_features(tmp_path: Path)
     loss.backward()
     assert restored.grad is not None
     assert restored.grad.abs().sum() > 0
+
+
+def test_the_lpips_term_is_that_of_a_part_of_the_batch(tmp_path: Path) -> None:
+    with np.load(vgg_file(tmp_path / "vgg.npz", 10)) as stored:
+        heads = {f"lin.{i}.weight": np.full((1, STAGES[i], 1, 1), 0.1, np.float16) for i in range(3)}
+        np.savez(tmp_path / "lpips.npz", **dict(stored), **heads)
+    restored, photos = torch.rand(LPIPS_EVERY + 1, 1, 16, 16, requires_grad=True), torch.rand(LPIPS_EVERY + 1, 1, 16, 16)
+    loss = Loss({"lpips": 2.0}, vgg=tmp_path / "lpips.npz")(nn.Identity(), restored, photos)
+    judged = [0, LPIPS_EVERY]
+    assert loss.item() == pytest.approx(2 * VggLpips(tmp_path / "lpips.npz")(restored[judged], photos[judged]).item(), rel=1e-5)
+    loss.backward()
+    assert restored.grad is not None
+    assert restored.grad.abs().sum(dim=(1, 2, 3)).gt(0).tolist() == [i in judged for i in range(LPIPS_EVERY + 1)]
 
 
 def test_missing_or_foreign_vgg_weights_are_named(tmp_path: Path) -> None:
