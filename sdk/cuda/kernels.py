@@ -80,7 +80,10 @@ def prebuilt_path() -> Path:
 
 
 def build_fatbin(target: Path) -> str:
-    """Compile for all ``ARCHITECTURES`` that nvcc knows (10.0 and 12.0 came with CUDA 12.8); gives its report of registers and spills. Raises ``DeviceError`` with its errors."""
+    """Compile for all ``ARCHITECTURES`` that nvcc knows (10.0 and 12.0 came with CUDA 12.8); gives its report of registers and spills.
+
+    Raises ``DeviceError`` with its errors.
+    """
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         raise MissingDependencyError(

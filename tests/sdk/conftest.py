@@ -165,9 +165,8 @@ def catalog_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         for path in (releases()["fast"].path, *paths):
             metadata = metadata_of(path)
             digest = hashlib.sha256(Path(shutil.copy(path, folder)).read_bytes()).hexdigest()
-            rows.append(
-                f'[{metadata.name}]\nfile = "{path.name}"\nsha256 = "{digest}"\nkinds = {list(metadata.kinds)}\ninput_color = "{metadata.input_color}"'
-            )
+            rows.append(f'[{metadata.name}]\nfile = "{path.name}"\nsha256 = "{digest}"\nkinds = {list(metadata.kinds)}')
+            rows.append(f'input_color = "{metadata.input_color}"')
             rows.append('summary = "for tests"\nlicence = "Apache-2.0"\nmetrics = {}\n')
         (folder / "models.toml").write_text("\n".join(rows), encoding="utf-8")
         monkeypatch.setattr(catalog, "FOLDER", folder)

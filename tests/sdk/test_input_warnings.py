@@ -60,17 +60,15 @@ def test_warnings_point_at_the_caller(choosy_onnx: Path, photo: np.ndarray, tmp_
     dots = halftone(photo[:128, :128], "atkinson")
     Image.fromarray(dots).save(tmp_path / "dots.png")
     restorer = sdk.InverseHalftoner(choosy_onnx, device="cpu")
+    ways = {
+        "run": lambda: restorer.run(dots),
+        "bytes": lambda: restorer.run((tmp_path / "dots.png").read_bytes()),
+        "run_batch": lambda: restorer.run_batch([dots]),
+        "run_file": lambda: restorer.run_file(tmp_path / "dots.png", tmp_path / "out.png"),
+        "auto": lambda: sdk.InverseHalftoner("auto", device="cpu").run(photo),
+    }
     with pytest.warns(sdk.InputWarning) as caught:
-        if way == "run":
-            restorer.run(dots)
-        elif way == "bytes":
-            restorer.run((tmp_path / "dots.png").read_bytes())
-        elif way == "run_batch":
-            restorer.run_batch([dots])
-        elif way == "run_file":
-            restorer.run_file(tmp_path / "dots.png", tmp_path / "out.png")
-        else:
-            sdk.InverseHalftoner("auto", device="cpu").run(photo)
+        ways[way]()
     assert {warning.filename for warning in caught} == {__file__}
 
 
