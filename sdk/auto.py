@@ -78,7 +78,9 @@ class AutoNetwork:
             analysis = cut if cut.kind in TWO_LEVEL_KINDS else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
-        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, self._in_colour(pixels)))
+        # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.
+        jointly = analysis.method is not None and self._in_colour(pixels)
+        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, jointly))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:

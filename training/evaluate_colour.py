@@ -61,6 +61,7 @@ HALFTONES = (
         Row(f"colour {title}", title.lower(), {}, ("fast",))
         for title in ("Jarvis-Judice-Ninke", "Stucki", "Atkinson", "Burkes", "Sierra", "Sierra-Lite", "blue-noise")
     ),
+    *(Row(f"colour {method} 8x8", method, {"size": 8}, ("fast",)) for method in ("bayer", "clustered-dot")),
 )
 AS_IT_IS = "as it is"
 

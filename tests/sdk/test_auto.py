@@ -30,7 +30,9 @@ def auto() -> sdk.InverseHalftoner:
 
 def test_every_release_says_what_it_is_for() -> None:
     assert model_for("dither") == model_for("ordered") == "fast"
-    assert model_for("palette") == "gif"
+    assert model_for("dither", colour=True) == "colour"
+    assert model_for("ordered", colour=True) == "fast"
+    assert model_for("palette") == model_for("palette", colour=True) == "gif"
     assert model_for("screen") == "scan"
     assert model_for("continuous") is None
 
@@ -60,11 +62,13 @@ def test_colour_goes_to_the_model_for_all_channels(
     assert model_for("ordered", colour=True) == "fast"
     auto, cutting = (sdk.InverseHalftoner("auto", device="cpu", threshold=threshold) for threshold in (None, 0.5))
     grey = halftone(photo[:128, :128], "floyd-steinberg")
-    colour = np.dstack([grey, grey[::-1], grey])
+    colour = halftone(np.dstack([photo[:128, :128], photo[128:256, :128], photo[:128, 128:256]]), "floyd-steinberg")
+    upwards = np.ascontiguousarray(colour[::-1])  # no method that has a name
     tinted = np.dstack([np.where(grey, 255, 0), np.where(grey, 250, 5), np.where(grey, 255, 0)]).astype(np.uint8)
     for restorer, picture, expected in (
         (auto, grey, "fast"),
         (auto, colour, "joint"),
+        (auto, upwards, "fast"),
         (auto, np.dstack([grey] * 3), "fast"),
         (cutting, tinted, "fast"),
     ):
