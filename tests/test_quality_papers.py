@@ -63,10 +63,9 @@ def test_gif_is_better_than_the_input_and_every_filter(kind: str) -> None:
     assert ours["ssim"] > max(row["ssim"] for row in found.values())
 
 
-@pytest.mark.xfail(strict=True, reason="the table is of the network alone, before sdk.palette_room; passes once measured anew")
-@pytest.mark.parametrize("set_name", evaluate_colour.EVERY_SET)
-def test_target_gif_makes_no_picture_of_256_colours_worse(set_name: str) -> None:
-    assert rows("colour/gif")["gif", "256 colours", set_name]["worst_gain"] >= 0
+def test_target_gif_makes_no_picture_worse() -> None:
+    for (restorer, kind, set_name), row in rows("colour/gif").items():
+        assert restorer != "gif" or row["worst_gain"] >= 0, (kind, set_name)
 
 
 @pytest.mark.xfail(strict=True, reason=MISSED)
