@@ -133,7 +133,10 @@ class HalftoneNetwork(Network):
             return method_number(method, self.metadata.methods) / 256
 
         def tell(counts: np.ndarray | None) -> float:
-            found = method_of_counts(counts) if pixels is None else find_method(pixels, self.threshold or 0.5, counts)
+            if pixels is not None:
+                found = find_method(pixels, self.threshold or 0.5, counts)
+            else:
+                found = None if counts is None else method_of_counts(counts)
             return number(found.label if found else None)
 
         if self.method is not None:

@@ -105,7 +105,7 @@ def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray |
     if all(np.array_equal(plane, planes[0]) for plane in planes[1:]):  # grey stored as RGB is grey
         planes = planes[:1]
     if counts is None:
-        counts = np.sum([count_patterns(plane) for plane in planes], axis=0)
+        counts = sum((count_patterns(plane) for plane in planes), np.zeros(PATTERNS, np.int64))
     return method_of_counts(counts) or _method_of_parts(planes)
 
 

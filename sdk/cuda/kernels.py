@@ -92,7 +92,7 @@ def build_fatbin(target: Path) -> str:
     known = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True).stdout.split()
     numbers = [f"{major}{minor}" for major, minor in ARCHITECTURES if f"sm_{major}{minor}" in known]
     if not numbers:
-        raise DeviceError(f"{nvcc} compiles for none of the GPUs that our kernels are for; it lists: {', '.join(known) or 'nothing'}.")
+        raise DeviceError(f"nvcc failed on {SOURCE.name}: of our GPUs it lists none ({', '.join(known) or 'it lists nothing'}).")
     codes = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers] + [f"-gencode=arch=compute_{numbers[0]},code=compute_{numbers[0]}"]
     command = [nvcc, "-std=c++17", "-fatbin", "-Xptxas=-v", *codes, "-o", str(target), str(SOURCE)]
     result = subprocess.run(command, capture_output=True, text=True)
