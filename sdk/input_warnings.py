@@ -61,8 +61,9 @@ def warn_if_other_method(pixels: np.ndarray, threshold: float, model: str, taugh
     """Where the dots have the habits of a method that is none of ``taught``; silent where nobody can be named."""
     found = find_method(pixels, threshold)
     if found is not None and found.label not in taught:
+        names = [label for label in taught if label.removesuffix(", serpentine") == label or label.split(",")[0] not in taught]
         warn(
-            f"The dots look like those of {found.label}, and {model!r} was taught {', '.join(taught)} only: ripples or grain may stay. "
+            f"The dots look like those of {found.label}, and {model!r} was taught {', '.join(names)} only: ripples or grain may stay. "
             "Use the model 'fast' (--model fast), which knows many methods.",
             OtherMethodWarning,
         )
