@@ -17,8 +17,8 @@ is the most memory that the whole process held, the runtime's own libraries incl
 it. *GFLOP* counts multiply and add as two, over the pixels of the picture; few-step samplers count all their evaluations of the
 network. *MB moved* is an estimate: every weight read once, every convolution's input and output moved once in the precision's
 element size, all between them fused. The *ceiling* is the best plain matrix product that was measured in that precision;
-convolutions by Winograd's method need fewer operations than are counted here, and may pass it. Rows with * were measured while
-other programs took more than 5 % of the cores: they are slower than the machine.
+convolutions by Winograd's method need fewer operations than are counted here, and may pass it, as may kernels that know a processor better
+than torch's product does. Rows with * were measured while other programs took more than 5 % of the cores: they are slower than the machine.
 """
 HEAD = (
     "model",

@@ -142,13 +142,16 @@ def _count(value: onnx.ValueInfoProto) -> int:
 
 
 def machine() -> str:
-    """The processor's name, its cores, and its GPU: what tells one table from another."""
+    """The processor's name, generation (virtual machines often hide the rest of the name) and cores, and its GPU: what tells one table from
+    another."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     short = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
-    name = names[0] if names else platform.processor() or platform.machine()
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in facts:
+        name += f", family {facts['cpu family']} model {facts.get('model', '?')}"
     gpu = _gpu_name()
     return f"{name}, {os.cpu_count()} cores" + (f" ({', '.join(short)})" if short else "") + (f", {gpu}" if gpu else "")
 
