@@ -147,7 +147,7 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    flags = facts.get("flags", "").split()
     short = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
     name = facts.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in facts:

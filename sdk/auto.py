@@ -14,7 +14,7 @@ from sdk.bit_depth import BitDepthNetwork
 from sdk.catalog import metadata_of, releases
 from sdk.few_bits import is_few_bit
 from sdk.halftone_network import TWO_LEVEL_KINDS, HalftoneNetwork
-from sdk.images import from_unit, to_unit, white_of
+from sdk.images import from_unit, is_grey, to_unit, white_of
 from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
 from sdk.noise import check_seed
@@ -74,12 +74,12 @@ class AutoNetwork:
         """
         analysis = analyze_pixels(pixels)
         if self._threshold is not None and model_for(analysis.kind) is None:
-            cut = analyze_pixels(pixels > self._threshold * white_of(pixels.dtype))
+            cut = analyze_pixels(self._cut(pixels))
             analysis = cut if cut.kind in TWO_LEVEL_KINDS else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.
-        jointly = analysis.method is not None and self._in_colour(pixels)
+        jointly = analysis.method is not None and not is_grey(self._cut(pixels))
         choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, jointly))
         if self._on_choice:
             self._on_choice(choice)
@@ -93,12 +93,9 @@ class AutoNetwork:
         network = self._load(choice.model)
         return network.restore(pixels, analysis, seed) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
 
-    def _in_colour(self, pixels: np.ndarray) -> bool:
-        """Whether the channels differ, after the threshold; grey stored as RGB is grey."""
-        if pixels.ndim == 2:
-            return False
-        red, *others = (pixels[..., c] if self._threshold is None else to_unit(pixels[..., c]) > self._threshold for c in range(3))
-        return not all(np.array_equal(red, other) for other in others)
+    def _cut(self, pixels: np.ndarray) -> np.ndarray:
+        """What the threshold leaves of them; all, where none was asked for."""
+        return pixels if self._threshold is None else pixels > self._threshold * white_of(pixels.dtype)
 
     def _load(self, name: str) -> HalftoneNetwork | BitDepthNetwork:
         with self._lock:

@@ -41,6 +41,11 @@ def white_of(dtype: np.dtype) -> float:
     return 1.0 if dtype in (np.bool_, np.float32) else float(np.iinfo(dtype).max)
 
 
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether HxW or HxWx3 is grey, or grey stored as RGB: three equal channels."""
+    return pixels.ndim == 2 or all(np.array_equal(pixels[..., 0], pixels[..., c]) for c in (1, 2))
+
+
 def to_unit(pixels: np.ndarray) -> np.ndarray:
     """float32 in [0, 1], whatever the dtype."""
     if pixels.dtype == np.float32:
@@ -149,11 +154,10 @@ def _without_palette(image: Image.Image) -> Image.Image:
 def grey_if_all_grey(pages: list[Picture]) -> list[Picture]:
     """Frames of an animation as HxW where every one of them is opaque and grey; else as they are."""
 
-    def is_grey(page: Picture) -> bool:
-        opaque = page.alpha is None or page.alpha.min() == np.iinfo(page.alpha.dtype).max
-        return opaque and (page.pixels.ndim == 2 or (page.pixels == page.pixels[..., :1]).all())
+    def is_opaque(page: Picture) -> bool:
+        return page.alpha is None or page.alpha.min() == np.iinfo(page.alpha.dtype).max
 
-    if not all(page.pixels.dtype in (np.bool_, np.uint8) and is_grey(page) for page in pages):
+    if not all(page.pixels.dtype in (np.bool_, np.uint8) and is_opaque(page) and is_grey(page.pixels) for page in pages):
         return pages
     planes = [page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0] for page in pages]
     return [replace(page, pixels=from_unit(to_unit(plane), np.uint8), alpha=None) for page, plane in zip(pages, planes)]

@@ -25,7 +25,7 @@ from sdk.analysis.screens import Screen, find_screen
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError, UnsupportedImageError
-from sdk.images import ACCEPTED, from_unit, picture_from_array, picture_from_pil, to_unit
+from sdk.images import ACCEPTED, from_unit, is_grey, picture_from_array, picture_from_pil, to_unit
 
 KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
 
@@ -96,7 +96,7 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
         raise OptionError(f"dpi is {dpi!r}; it must be above 0.")
     large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
-    if windows[0].ndim == 3 and all(_is_grey(window) for window in windows):
+    if windows[0].ndim == 3 and all(is_grey(window) for window in windows):
         windows = [np.ascontiguousarray(window[..., 0]) for window in windows]
     for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
@@ -107,10 +107,6 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
         if found:
             return found
     return _judge_spectrum(windows, dpi)
-
-
-def _is_grey(window: np.ndarray) -> bool:
-    return np.array_equal(window[..., 0], window[..., 1]) and np.array_equal(window[..., 1], window[..., 2])
 
 
 def _planes(windows: Windows) -> list[Windows]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sdk.halftoning.error_diffusion import KERNELS
-from sdk.images import white_of
+from sdk.images import is_grey, white_of
 
 TABLE = Path(__file__).with_name("methods.npz")
 BEFORE = ((0, -1), (0, -2), (0, -3), *((-1, dx) for dx in range(-2, 3)), *((-2, dx) for dx in range(-2, 3)))
@@ -101,9 +101,7 @@ def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray |
     if counts is not None and (found := method_of_counts(counts)):
         return found
     white = pixels if pixels.dtype == np.bool_ else pixels > threshold * white_of(pixels.dtype)
-    planes = [white] if white.ndim == 2 else [white[..., channel] for channel in range(3)]
-    if all(np.array_equal(plane, planes[0]) for plane in planes[1:]):  # grey stored as RGB is grey
-        planes = planes[:1]
+    planes = [np.atleast_3d(white)[..., channel] for channel in range(1 if is_grey(white) else 3)]
     if counts is None:
         counts = sum((count_patterns(plane) for plane in planes), np.zeros(PATTERNS, np.int64))
     return method_of_counts(counts) or _method_of_parts(planes)
@@ -112,7 +110,7 @@ def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray |
 def _method_of_parts(planes: Sequence[np.ndarray]) -> MethodFound | None:
     """The method of the blocks that some method explains, if these are no mere accidents: not too few, and most of them agree."""
     height, width = planes[0].shape
-    every = max(1, -(-height * width // MOST_PIXELS))  # of a large page, blocks along diagonals, so that no part of it is passed over
+    every = every_nth(height, width)  # of a large page, blocks along diagonals, so that no part of it is passed over
     places = [(y, x) for y in range(0, height, BLOCK) for x in range(0, width, BLOCK) if (x + y) // BLOCK % every == 0]
     blocks = [np.sum([count_patterns(plane[y : y + BLOCK, x : x + BLOCK]) for plane in planes], axis=0) for y, x in places]
     explained = [(counts, found.label) for counts in blocks if (found := method_of_counts(counts))]
