@@ -6,7 +6,7 @@ import pytest
 
 import sdk
 from tests.published import DOCS, EVALUATIONS, TABLES, result
-from training import evaluate, evaluate_cdh, evaluate_colour, evaluate_companding, evaluate_halftones, evaluate_scans, papers
+from training import compare, evaluate, evaluate_cdh, evaluate_colour, evaluate_companding, evaluate_halftones, evaluate_scans, papers
 
 
 def test_every_released_model_has_a_table() -> None:
@@ -27,6 +27,7 @@ PAGES = {
     "colour": lambda: evaluate_colour.page([result("colour/colour"), result("colour/gif")]),
     "companding": lambda: evaluate_companding.page(result("companding/companding")),
     "cdh": lambda: evaluate_cdh.page(result("cdh/cdh")),
+    "compare": lambda: compare.page(result("compare/compare")),
     "halftones": lambda: evaluate_halftones.page(result("halftones/halftones")),
     "papers": lambda: papers.page(papers.read(EVALUATIONS)),
 }
