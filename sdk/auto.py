@@ -73,13 +73,14 @@ class AutoNetwork:
         looked at, too.
         """
         analysis = analyze_pixels(pixels)
+        cut = pixels if self._threshold is None else pixels > self._threshold * white_of(pixels.dtype)
         if self._threshold is not None and model_for(analysis.kind) is None:
-            cut = analyze_pixels(self._cut(pixels))
-            analysis = cut if cut.kind in TWO_LEVEL_KINDS else analysis
+            again = analyze_pixels(cut)
+            analysis = again if again.kind in TWO_LEVEL_KINDS else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.
-        jointly = analysis.method is not None and not is_grey(self._cut(pixels))
+        jointly = analysis.method is not None and not is_grey(cut)
         choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, jointly))
         if self._on_choice:
             self._on_choice(choice)
@@ -92,10 +93,6 @@ class AutoNetwork:
             return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
         network = self._load(choice.model)
         return network.restore(pixels, analysis, seed) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
-
-    def _cut(self, pixels: np.ndarray) -> np.ndarray:
-        """What the threshold leaves of them; all, where none was asked for."""
-        return pixels if self._threshold is None else pixels > self._threshold * white_of(pixels.dtype)
 
     def _load(self, name: str) -> HalftoneNetwork | BitDepthNetwork:
         with self._lock:
