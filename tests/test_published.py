@@ -6,7 +6,17 @@ import pytest
 
 import sdk
 from tests.published import DOCS, EVALUATIONS, TABLES, result
-from training import compare, evaluate, evaluate_cdh, evaluate_colour, evaluate_companding, evaluate_halftones, evaluate_scans, papers
+from training import (
+    compare,
+    evaluate,
+    evaluate_cdh,
+    evaluate_colour,
+    evaluate_companding,
+    evaluate_halftones,
+    evaluate_scans,
+    layers,
+    papers,
+)
 
 
 def test_every_released_model_has_a_table() -> None:
@@ -28,6 +38,7 @@ PAGES = {
     "companding": lambda: evaluate_companding.page(result("companding/companding")),
     "cdh": lambda: evaluate_cdh.page(result("cdh/cdh")),
     "compare": lambda: compare.page(result("compare/compare")),
+    "layers": lambda: layers.page(result("layers/layers")),
     "halftones": lambda: evaluate_halftones.page(result("halftones/halftones")),
     "papers": lambda: papers.page(papers.read(EVALUATIONS)),
 }

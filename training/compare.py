@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from sdk.catalog import tomllib
 from sdk.errors import OptionError, nearest
@@ -90,11 +89,13 @@ def compare(comparison: Comparison, steps: int, data: Path, runs: Path, lpips: L
     for contender in comparison.contenders:
         recipe, run = comparison.recipe(contender, steps), runs / contender.name
         model, _, progress = load_model(trained(recipe, data, run, vgg))
+        restore = restorer(model, Accelerator(mixed_precision="bf16"))
+        tasks = {name: partial(measure, restore, DITHERS[0], sets[name], lpips) for name in SETS if name in sets}
         yield {
             **asdict(contender),
             **facts(recipe),
             "seconds_per_step": round(progress["seconds"] / steps, 3),
-            **measured(model, sets, run / SCORES, lpips),
+            **measured(tasks, run / SCORES),
         }
 
 
@@ -110,14 +111,13 @@ def trained(recipe: Recipe, data: Path, run: Path, vgg: Path | None) -> Path:
     return train(recipe, data, run, vgg=vgg)
 
 
-def measured(model: nn.Module, sets: dict[str, list[np.ndarray]], path: Path, lpips: Lpips) -> dict[str, Any]:
-    """Machine, and scores on each set, of the finished run; kept in ``path``, where those of a set are written as soon as it is done."""
-    accelerator = Accelerator(mixed_precision="bf16")
-    restore = restorer(model, accelerator)
-    result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine(accelerator.device), "scores": {}}
-    for name in SETS:
-        if name in sets and name not in result["scores"]:
-            result["scores"][name] = measure(restore, DITHERS[0], sets[name], lpips)
+def measured(tasks: dict[str, Callable[[], dict]], path: Path) -> dict[str, Any]:
+    """Machine and scores of the finished run: what each task gives. They are kept in ``path``, each as soon as it is done."""
+    device = Accelerator(mixed_precision="bf16").device
+    result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine(device), "scores": {}}
+    for name, task in tasks.items():
+        if name not in result["scores"]:
+            result["scores"][name] = task()
             write_whole(path, json.dumps(result, indent=1).encode())
     return result
 

@@ -15,6 +15,7 @@ from training.evaluate import PROTOCOL
 from training.evaluate_cdh import LEARNT, UNSEEN, mean_of
 from training.evaluate_cdh import PAPER as CDH_TABLE_1
 from training.evaluate_companding import BITS, PAPER
+from training.layers import table as layer_table
 
 PRL_TABLE_1 = {"PRL": (29.705, 0.8797), "PRL, squared error alone": (29.914, 0.8854)}
 """Xia & Wong (2018), Table 1: PSNR and SSIM on their split of PASCAL VOC at 256x256 px."""
@@ -88,6 +89,19 @@ def companding(found: Evaluations) -> list[str]:
     return lines
 
 
+def layers(found: Evaluations) -> list[str]:
+    result = found["layers/layers"]
+    of_task = {name: [row for row in result["rows"] if row["task"] == name] for name in ("bits", "halftones")}
+    return [
+        *layer_table(of_task["halftones"]),
+        "",
+        *layer_table(of_task["bits"]),
+        f"\nOurs, PSNR / SSIM / LPIPS on {PROTOCOL} after {result['steps']:,} steps each: [layers.md](layers.md). Equal: networks\n"
+        "that differ in their loss alone, the squared error of pixels or of one layer's features. Not equal: the budget, the pictures,\n"
+        "and VGG16 up to conv4_3 in place of VGG19 (`--vgg` takes it; then conv5_1 is measured, too).",
+    ]
+
+
 def colour(found: Evaluations) -> list[str]:
     result, dither = found["colour/colour"], "colour Floyd-Steinberg"
     psnr, ssim = COMPANDING_TABLE_3
@@ -132,6 +146,12 @@ SECTIONS: tuple[tuple[str, str, Callable[[Evaluations], list[str]], str], ...] =
         "cdh/cdh",
         cdh,
         "training.evaluate_cdh --models cdh-4step cdh-2step cdh-1step prl fast --teacher WEIGHTS --data DIR",
+    ),
+    (
+        "Hou & Qiu 2017, Tables II and III: the layer of the perceptual loss",
+        "layers/layers",
+        layers,
+        "training.layers --data DIR --steps 400",
     ),
     ("Hou & Qiu 2017, Table III: colour halftones", "colour/colour", colour, "training.evaluate_colour colour --data DIR"),
 )

@@ -37,14 +37,13 @@ class VggFeatures(nn.Module):
     def __init__(self, weights: Path, layer: str):
         super().__init__()
         stored = _read(weights)
-        indices = sorted({int(key.split(".")[1]) for key in stored if key.startswith("features.")})
-        if len(indices) not in DEPTHS:
-            raise TrainingError(f"{weights} holds {len(indices)} convolutions; VGG16 has 13 (10 up to conv4_3) and VGG19 has 16.")
-        names = [f"conv{stage + 1}_{i + 1}" for stage, count in enumerate(DEPTHS[len(indices)]) for i in range(count)]
+        indices = _layers(stored, weights)
+        names = list(indices)
         if layer not in names:
             raise OptionError(f"{weights} has no layer {layer!r}.{nearest(layer, names)}")
         self.names = names[: names.index(layer) + 1]
-        for index, name in zip(indices, self.names):
+        for name in self.names:
+            index = indices[name]
             self.register_buffer(f"{name}_weight", stored[f"features.{index}.weight"].float())
             self.register_buffer(f"{name}_bias", stored[f"features.{index}.bias"].float())
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
@@ -90,6 +89,20 @@ class VggLpips(nn.Module):
             if name in self.HEADS:
                 distance = distance + F.conv2d((_unit(x) - wanted[name]) ** 2, getattr(self, f"{name}_head")).mean()
         return distance
+
+
+def layer_names(weights: Path) -> tuple[str, ...]:
+    """The layers that a weight file holds, from ``conv1_1`` on."""
+    return tuple(_layers(_read(weights), weights))
+
+
+def _layers(stored: dict[str, Tensor], weights: Path) -> dict[str, int]:
+    """Layer -> its number in torchvision's names, in order."""
+    indices = sorted({int(key.split(".")[1]) for key in stored if key.startswith("features.")})
+    if len(indices) not in DEPTHS:
+        raise TrainingError(f"{weights} holds {len(indices)} convolutions; VGG16 has 13 (10 up to conv4_3) and VGG19 has 16.")
+    names = [f"conv{stage + 1}_{i + 1}" for stage, count in enumerate(DEPTHS[len(indices)]) for i in range(count)]
+    return dict(zip(names, indices))
 
 
 def _unit(features: Tensor) -> Tensor:

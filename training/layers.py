@@ -1,0 +1,175 @@
+"""Which layer of VGG a loss should look at: ``python -m training.layers --data DIR --steps 400 -o docs``.
+
+After Tables II and III of Hou & Qiu (2017).
+One U-Net of the paper's kind for pictures of few bits, another for Floyd-Steinberg halftones; each learns once from the squared
+error of pixels and once from that of the features of each layer, as layers.toml says. Layers that the VGG weights at hand lack
+are left out (those of the data folder end at conv4_3). Runs are kept in runs/layers/<task>-<loss>: what was done is not done
+again. Writes evaluations/layers/layers.json and layers.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from sdk.catalog import tomllib
+from sdk.images import from_unit
+from training.arguments import count
+from training.checkpoints import load_model
+from training.compare import SCORES, measured, trained
+from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
+from training.data import as_tensor, read_rgb
+from training.degradations import BitDepth, Degradation, HalftoneFamily
+from training.errors import TrainingError, said_plainly
+from training.evaluate import PROTOCOL, test_sets
+from training.evaluate_companding import BITS
+from training.metrics import Lpips, psnr, ssim
+from training.perceptual import VGG_WEIGHTS, layer_names
+from training.results import lpips_of, write
+
+STUDY = Path(__file__).with_suffix(".toml")
+KINDS: dict[str, dict[str, Degradation]] = {
+    "bits": {f"{bits} bits": BitDepth(weight=1.0, bits=(bits,), grey=0.0) for bits in BITS},
+    "halftones": {
+        colour: HalftoneFamily(("floyd-steinberg",), weight=1.0, grey=share) for colour, share in (("colour", 0.0), ("grey", 1.0))
+    },
+}
+"""Task -> what its networks are measured on; grey pictures are three equal planes."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network learns to restore."""
+
+    name: str
+    architecture: str
+    data: DataConfig
+    model: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NamedLoss:
+    name: str
+    loss: LossConfig
+
+
+@dataclass(frozen=True)
+class Study:
+    optimiser: OptimiserConfig
+    validation: ValidationConfig
+    tasks: tuple[Task, ...]
+    losses: tuple[NamedLoss, ...]
+
+    def recipe(self, task: Task, loss: NamedLoss, steps: int) -> Recipe:
+        return Recipe(
+            name=f"{task.name}-{loss.name}",
+            architecture=task.architecture,
+            data=task.data,
+            steps=steps,
+            model=task.model,
+            loss=loss.loss,
+            optimiser=self.optimiser,
+            validation=self.validation,
+        )
+
+
+def load_study() -> Study:
+    return from_table(Study, tomllib.loads(STUDY.read_text(encoding="utf-8")), str(STUDY))
+
+
+def study(plan: Study, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Path) -> Iterator[dict]:
+    """One row a task and loss, trained and measured as far as that is not done yet."""
+    photos = test_sets(data, read_rgb).get(PROTOCOL)
+    if photos is None:
+        raise TrainingError(f"{data}/test has no coco_val50, on which the layers are compared.")
+    layers = layer_names(vgg)
+    for task in plan.tasks:
+        for loss in plan.losses:
+            recipe = plan.recipe(task, loss, steps)
+            if "perceptual" in recipe.loss.weights and recipe.loss.layer not in layers:
+                print(f"{recipe.name} is left out: {vgg} ends at {layers[-1]}.")
+                continue
+            run = runs / recipe.name
+            model, _, progress = load_model(trained(recipe, data, run, vgg))
+            restore = restorer(model, Accelerator(mixed_precision="bf16"))
+            kinds = {name: partial(measure, restore, kind, photos, lpips) for name, kind in KINDS[task.name].items()}
+            seconds = round(progress["seconds"] / steps, 3)
+            yield {"task": task.name, "loss": loss.name, "seconds_per_step": seconds, **measured(kinds, run / SCORES)}
+
+
+def restorer(model: nn.Module, accelerator: Accelerator) -> Callable[[np.ndarray], np.ndarray]:
+    """float32 HxWxC as the network takes it -> uint8 HxWx3; H and W fit the network."""
+    model = model.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    @torch.inference_mode()
+    def restore(planes: np.ndarray) -> np.ndarray:
+        with accelerator.autocast():
+            restored = model(as_tensor(planes[None]).to(accelerator.device, memory_format=torch.channels_last))
+        return from_unit(restored[0].float().permute(1, 2, 0).cpu().numpy(), np.uint8)
+
+    return restore
+
+
+def measure(restore: Callable[[np.ndarray], np.ndarray], kind: Degradation, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
+    """Mean PSNR (dB), SSIM and LPIPS over the pictures."""
+    scores = []
+    for photo in photos:
+        degraded, target = kind(photo, np.random.default_rng(0))
+        restored, wanted = restore(degraded), from_unit(target, np.uint8)
+        scores.append((psnr(restored, wanted), ssim(restored, wanted), lpips(restored, wanted)))
+    return dict(zip(("psnr", "ssim", "lpips"), np.mean(scores, axis=0).round(4).tolist()))
+
+
+def page(result: dict) -> str:
+    """layers.md from the JSON."""
+    optimiser, rows = result["optimiser"], result["rows"]
+    lines = [
+        "# Which layer a perceptual loss looks at: PSNR (dB) / SSIM / LPIPS\n",
+        f"By `python -m training.layers --data DIR --steps {result['steps']} -o docs`, after Tables II and III of Hou & Qiu (2017). On\n"
+        f"{PROTOCOL}. Each network learnt for {result['steps']:,} steps from the same crops with the same optimiser\n"
+        f"({optimiser['name']} at {optimiser['learning_rate']:g}), from the squared error of pixels or of the features of one layer\n"
+        f"of {result['vgg']}; measured are its averaged weights, in bf16.\n"
+        "The paper trains far longer, on VGG19 up to conv5_1: this shows what a layer does, not what it may reach.\n"
+        f"Trained and measured on {'; '.join(dict.fromkeys(row['machine'] for row in rows))}.",
+    ]
+    for task, title in (("bits", "Pictures of few bits, colour"), ("halftones", "Floyd-Steinberg halftones")):
+        lines += ["", f"## {title}\n", *table([row for row in rows if row["task"] == task])]
+    return "\n".join(lines) + "\n"
+
+
+def table(rows: list[dict]) -> list[str]:
+    """Markdown: a line a loss, a column a kind."""
+    kinds = list(rows[0]["scores"])
+    lines = [f"| loss on | s a step | {' | '.join(kinds)} |", f"|---|{'---|' * (len(kinds) + 1)}"]
+    for row in rows:
+        cells = (f"{score['psnr']:.2f} / {score['ssim']:.3f} / {score['lpips']:.3f}" for score in row["scores"].values())
+        lines.append(f"| {row['loss']} | {row['seconds_per_step']:.2f} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/, val/ and test/coco_val50")
+    parser.add_argument("--steps", type=count, required=True, help="optimiser steps of each network")
+    parser.add_argument("--runs", type=Path, default=Path("runs/layers"), help="folder of the runs (default: runs/layers)")
+    parser.add_argument("--vgg", type=Path, help=f"VGG weights; VGG19's reach conv5_1 (default: DIR/{VGG_WEIGHTS})")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
+    options = parser.parse_args()
+    plan, vgg = load_study(), options.vgg or options.data / VGG_WEIGHTS
+    rows = list(study(plan, options.steps, options.data, options.runs, lpips_of(options.data), vgg))
+    result = {"model": "layers", "steps": options.steps, "optimiser": asdict(plan.optimiser), "vgg": vgg.stem, "rows": rows}
+    write(options.output, "layers", result, page(result))
+
+
+if __name__ == "__main__":
+    with said_plainly():
+        main()
