@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import gradio as gr
@@ -80,32 +82,42 @@ def _pictures(sources: Sequence[Path], folder: Path) -> tuple[list[tuple[PurePos
             found.append((PurePosixPath(source.name), source))
             continue
         try:
-            found += list(_unpack(source, folder / str(i)))
-        except gr.Error as error:
-            failed.append((source.name, error.message))
+            with zipfile.ZipFile(source) as archive:
+                pictures, damaged = _unpack(archive, source.name, folder / str(i))
+        except UNPACKING_ERRORS as error:
+            pictures, damaged = [], [(source.name, _cannot_be_unpacked(source.name, error))]
+        found += pictures
+        failed += damaged
     return found, failed
 
 
-def _unpack(source: Path, folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
-    """The pictures of a zip under names of our own making: those in the zip are not trusted with a place on this disk."""
-    try:
-        with zipfile.ZipFile(source) as archive:
-            entries = [entry for entry in archive.infolist() if _is_picture(entry)]
-            if sum(entry.file_size for entry in entries) > MOST_UNPACKED_BYTES:
-                raise gr.Error(
-                    f"{source.name} unpacks to more than {MOST_UNPACKED_BYTES >> 20} MiB; split it.",
-                    print_exception=False,
-                )
-            for i, entry in enumerate(entries):
-                place = PurePosixPath(*(part for part in PurePosixPath(entry.filename.replace("\\", "/")).parts if part not in ("/", "..")))
-                path = folder / str(i) / place.name
-                path.parent.mkdir(parents=True)
-                with archive.open(entry) as packed, path.open("wb") as unpacked:
-                    shutil.copyfileobj(packed, unpacked)
-                yield place, path
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:  # damaged, unknown compression, encrypted
-        text = public_text(str(error))
-        raise gr.Error(f"{source.name} cannot be unpacked ({text}); pack it again.", print_exception=False) from error
+UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
+"""What damage, unknown compression and encryption raise."""
+
+
+def _cannot_be_unpacked(name: str, error: Exception) -> str:
+    return f"{name} cannot be unpacked ({public_text(str(error))}); pack it again."
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, folder: Path) -> tuple[list[tuple[PurePosixPath, Path]], list[tuple[str, str]]]:
+    """As ``_pictures``, of the zip called ``name``. The files get names of our own making: those in the zip are not trusted with a place
+    on this disk."""
+    found, failed = [], []
+    entries = [entry for entry in archive.infolist() if _is_picture(entry)]
+    if sum(entry.file_size for entry in entries) > MOST_UNPACKED_BYTES:
+        return [], [(name, f"{name} unpacks to more than {MOST_UNPACKED_BYTES >> 20} MiB; split it.")]
+    for i, entry in enumerate(entries):
+        place = PurePosixPath(*(part for part in PurePosixPath(entry.filename.replace("\\", "/")).parts if part not in ("/", "..")))
+        path = folder / str(i) / place.name
+        path.parent.mkdir(parents=True)
+        try:
+            with archive.open(entry) as packed, path.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
+        except UNPACKING_ERRORS as error:
+            failed.append((str(place), _cannot_be_unpacked(place.name, error)))
+        else:
+            found.append((place, path))
+    return found, failed
 
 
 def _is_picture(entry: zipfile.ZipInfo) -> bool:

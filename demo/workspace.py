@@ -18,6 +18,7 @@ import gradio as gr
 from PIL import Image
 
 from sdk.errors import InverseHalftonerError
+from sdk.files import DECODERS
 
 UPLOAD_LIMIT = "50mb"
 MOST_MEGAPIXELS = 50
@@ -82,7 +83,7 @@ def given(upload: str | None) -> Path:
         raise gr.Error("There is no picture yet: drop one into the field, or click an example.", print_exception=False)
     path = Path(upload)
     megapixels = 0.0
-    with suppress(Exception), Image.open(path) as image:  # what cannot be opened is the SDK's to explain
+    with suppress(Exception), Image.open(path, formats=DECODERS) as image:  # what cannot be opened is the SDK's to explain
         megapixels = image.width * image.height * getattr(image, "n_frames", 1) / 1e6
     if megapixels > MOST_MEGAPIXELS:
         raise gr.Error(

@@ -17,6 +17,7 @@ from sdk.halftone_network import TWO_LEVEL_KINDS, HalftoneNetwork
 from sdk.images import from_unit, is_grey, to_unit, white_of
 from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
+from sdk.network import check_tiles
 from sdk.noise import check_seed
 
 
@@ -54,7 +55,10 @@ class AutoNetwork:
         self._options, self._threshold, self._on_choice, self._lock = options, threshold, on_choice, Lock()
         self._networks: dict[str, HalftoneNetwork | BitDepthNetwork] = {}
         self.choice: Choice | None = None
-        self._load(next(iter(releases())))  # options that do not fit are refused now, not at the first picture
+        # Options that do not fit are refused now, not at the first picture: the runtime's by loading a model, tiles for each.
+        self._load(next(iter(releases())))
+        for name in self._models():
+            check_tiles(metadata_of(name), options.get("tile"), options.get("overlap"))
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how, for each model loaded so far."""
@@ -62,9 +66,13 @@ class AutoNetwork:
 
     def check_seed(self, seed: int | None) -> None:
         """As ``Network.check_seed``: a seed must count for some of the models that may be chosen."""
+        check_seed(seed, "'auto'", seed is not None and any(metadata_of(name).needs_noise for name in self._models()))
+
+    @staticmethod
+    def _models() -> set[str]:
+        """All that may be chosen."""
         kinds = {kind for release in releases().values() for kind in release.kinds}
-        chosen = {model_for(kind, colour) for kind in kinds for colour in (False, True)}
-        check_seed(seed, "'auto'", seed is not None and any(name and metadata_of(name).needs_noise for name in chosen))
+        return {name for kind in kinds for colour in (False, True) if (name := model_for(kind, colour))}
 
     def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
         """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``.
@@ -90,7 +98,7 @@ class AutoNetwork:
                 "If it is a halftone all the same, name a model: 'fast' for 1-bit dithers, 'scan' for scans of print.",
                 NoHalftoneWarning,
             )
-            return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
+            return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels.copy()
         network = self._load(choice.model)
         return network.restore(pixels, analysis, seed) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,17 +37,17 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     ``suffix_for`` gives each result its suffix. Two sources with one target are an ``OptionError``.
     """
     sources = find_sources(inputs, output)
-    one_file = len(sources) == 1 and not Path(inputs[0]).is_dir()
-    to_file = output.suffix.lower() in FORMATS and not output.is_dir()
+    one_file = len(sources) == 1 and not os.path.isdir(inputs[0])
+    to_file = output.suffix.lower() in FORMATS and not os.path.isdir(output)
     if to_file and not one_file:
         raise OptionError(f"{output} names one file, but there are {len(sources)} results; give a folder.")
-    if not to_file and not output.is_dir():
+    if not to_file and not os.path.isdir(output):
         if one_file and output.suffix:
             raise OptionError(
                 f"{output}: no format is known for the suffix {output.suffix!r}; use one of {', '.join(sorted(FORMATS))}. "
                 "If a folder of that name is meant, make it first."
             )
-        if output.exists():
+        if os.path.exists(output):
             raise OptionError(f"{output} is a file, but the results need a folder.")
     if to_file:
         jobs = [Job(sources[0][0], output)]
@@ -67,25 +68,30 @@ def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tupl
 def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of one argument; what lies below ``output`` is a result of an earlier run, no source."""
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):  # the functions of os.path take names that are too long for files that are not there
         if output is not None and output.resolve() == path.resolve():
             raise OptionError(f"{output} is the input folder itself; choose another one, so that sources and results stay apart.")
         earlier = output.resolve() if output is not None and path.resolve() in output.resolve().parents else None
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ_SUFFIXES and p.is_file() and not p.name.startswith("."))
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
-    if path.exists() or not glob.has_magic(text):
+    if os.path.exists(path) or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
     return [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:
     owners: dict[Path, Path] = {}
+    sources = {job.source.resolve() for job in jobs}
     for job in jobs:
         other = owners.setdefault(job.target, job.source)
         if other != job.source:
             raise OptionError(f"{other} and {job.source} would both become {job.target}; restore them into two folders.")
-        if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
+        if os.path.exists(job.target) and os.path.exists(job.source) and job.target.samefile(job.source):
             raise OptionError(f"{job.source} would be replaced by its own result; choose another output.")
+        if job.target.resolve() in sources:
+            raise OptionError(
+                f"{job.target}, which is a source too, would be replaced by the result of {job.source}; choose another output."
+            )
 
 
 def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Outcome, overwrite: bool = False) -> None:
@@ -95,7 +101,7 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Out
     """
     progress = ProgressBar(len(jobs))
     for job in jobs:
-        if job.target.exists() and not overwrite:
+        if os.path.exists(job.target) and not overwrite:
             outcome.skipped.append(job)
             progress.skip()
             continue
@@ -107,6 +113,8 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Out
             outcome.failed.append((job, str(error)))
         except MemoryError:
             outcome.failed.append((job, f"{job.source} does not fit into memory; use a smaller tile, or cut it up first."))
+        except Exception as error:  # a fault of ours or of a library's: no reason to leave the others undone
+            outcome.failed.append((job, f"{job.source}: unexpected {type(error).__name__} ({error}); please report it."))
         progress.advance()
     progress.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -12,23 +13,46 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from sdk.errors import ImageReadError, MissingDependencyError, UnsupportedImageError
+from sdk.headers import ASCII, Header, orientation_of, tiff_tags, with_folders
 from sdk.images import Picture
 
-ORIENTATION = 0x0112  # the EXIF tag
 BITS_PER_SAMPLE, PHOTOMETRIC, RGB = 258, 262, 2  # TIFF tags, and the value of the second for RGB
-ASCII = 2  # the TIFF type of text
+PLANAR_CONFIGURATION, SEPARATE = 284, 2
+JPEG2000_SIZE = b"\xff\x4f\xff\x51"
+"""What a JPEG 2000 codestream begins with; 42 bytes on stands the depth of its first channel."""
 
 
-def is_deep_colour(image: Image.Image) -> bool:
-    """True for 16-bit colour PNG and TIFF, judged by the header; a TIFF that has such pages among others is refused."""
+def is_deep_colour(data: bytes, image: Image.Image) -> bool:
+    """True for 16-bit colour PNG, TIFF and PPM, judged by the header.
+
+    What would lose its depth or be read wrong is refused: a TIFF that has such pages among others, or its channels one after the other;
+    colour of other depths above 8 in PPM and JPEG 2000.
+    """
     if image.format == "PNG":
         return any("16" in str(entry[3]) for entry in getattr(image, "tile", ())) and image.mode in ("RGB", "RGBA", "LA")
+    if image.format == "PPM" and data[:2] == b"P6":
+        white = int(re.sub(rb"#[^\n]*", b"", data[:4096]).split()[3])
+        if white not in (255, 65535) and white > 255:
+            raise UnsupportedImageError(f"Found a PPM in colour whose white is {white}; accepted: up to 255, or 65535. Scale it first.")
+        return white == 65535
+    if image.format == "JPEG2000" and image.mode not in ("L", "LA", "I;16"):
+        at = data.find(JPEG2000_SIZE)
+        depth = (data[at + 42] & 127) + 1 if 0 <= at < len(data) - 42 else 8
+        if depth > 8:
+            raise UnsupportedImageError(
+                f"Found a JPEG 2000 in colour of {depth} bits, of which 8 would be left; make it a 16-bit TIFF or PNG."
+            )
     if image.format != "TIFF":
         return False
-    deep = [_is_deep_page(page) for page in ImageSequence.Iterator(image)]
+    deep, separate = [], False
+    for page in ImageSequence.Iterator(image):
+        deep.append(_is_deep_page(page))
+        separate |= deep[-1] and page.tag_v2.get(PLANAR_CONFIGURATION) == SEPARATE  # type: ignore[attr-defined]
     image.seek(0)
     if any(deep) and not all(deep):
         raise UnsupportedImageError("Found a TIFF that mixes 16-bit colour pages with others; split it into one file for each kind.")
+    if separate:  # OpenCV 5 takes them for interleaved, and gives noise
+        raise UnsupportedImageError("Found a 16-bit TIFF with its channels stored one after the other; interleave them (tiffcp -p contig).")
     return any(deep)
 
 
@@ -51,7 +75,7 @@ def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
         raise ImageReadError("its 16-bit colour cannot be decoded, so it is damaged or cut short; copy or download it again.")
     arrays = [cv2.cvtColor(array, _SWAPPED[array.shape[2]]) for array in arrays]
     if image.format == "PNG":  # OpenCV has already turned TIFF pages
-        arrays = [turn_upright(array, image.getexif().get(ORIENTATION, 1)) for array in arrays]
+        arrays = [turn_upright(array, orientation_of(image)) for array in arrays]
     colours = 0 if image.mode == "LA" else slice(3)
     return [Picture(array[..., colours], array[..., 3] if array.shape[2] == 4 else None) for array in arrays]
 
@@ -67,20 +91,17 @@ def turn_upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(array, quarter_turns))
 
 
-def encode_tiff(
-    arrays: Sequence[np.ndarray], dpi: tuple[float, float] | None, icc_profile: bytes | None, exif: bytes | None = None
-) -> bytes:
-    """Pages of HxW, HxWx3 or HxWx4 as one zlib-compressed TIFF; of ``exif``, the texts (caption, artist, copyright ...)."""
+def encode_tiff(arrays: Sequence[np.ndarray], headers: Sequence[Header]) -> bytes:
+    """Pages of HxW, HxWx3 or HxWx4 as one zlib-compressed TIFF, each with its header."""
     try:
         import tifffile
     except ImportError as error:
         raise MissingDependencyError("Writing 16-bit colour TIFF needs tifffile: pip install 'inverse-halftoner[tiff]'.") from error
-    stored = Image.Exif()
-    stored.load(exif or b"")
-    texts = {tag: text.encode("latin-1", "replace") + b"\0" for tag, text in stored.items() if isinstance(text, str)}
     stream = io.BytesIO()
+    exifs = [header.exif_for(array.shape[1], array.shape[0]) for array, header in zip(arrays, headers)]
     with tifffile.TiffWriter(stream) as tiff:
-        for array in arrays:
+        for array, header, exif in zip(arrays, headers, exifs):
+            texts = {tag: text + b"\0" for tag, text in tiff_tags(exif).items() if isinstance(text, bytes)}
             tiff.write(
                 array,
                 photometric="minisblack" if array.ndim == 2 else "rgb",
@@ -88,22 +109,22 @@ def encode_tiff(
                 metadata=None,
                 software=False,
                 extratags=[(tag, ASCII, None, text, True) for tag, text in texts.items()],
-                iccprofile=icc_profile,
+                iccprofile=header.icc_profile,
                 extrasamples=["unassalpha"] if array.ndim == 3 and array.shape[2] == 4 else None,
-                **({"resolution": dpi, "resolutionunit": "INCH"} if dpi else {}),
+                **({"resolution": header.dpi, "resolutionunit": "INCH"} if header.dpi else {}),
             )
-    return stream.getvalue()
+    return with_folders(stream.getvalue(), exifs)
 
 
-def encode_png(array: np.ndarray, dpi: tuple[float, float] | None, icc_profile: bytes | None, exif: bytes | None) -> bytes:
+def encode_png(array: np.ndarray, header: Header) -> bytes:
     """uint16 HxWx3 or HxWx4 as PNG; OpenCV writes the pixels, the metadata goes in as chunks."""
     png = cv2.imencode(".png", cv2.cvtColor(array, _SWAPPED[array.shape[2]]))[1].tobytes()
     chunks = []
-    if icc_profile:
-        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile)))
-    if dpi:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in dpi), 1)))
-    if exif:
-        chunks.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    if header.icc_profile:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(header.icc_profile)))
+    if header.dpi:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in header.dpi), 1)))
+    if exif := header.exif_for(array.shape[1], array.shape[0]):
+        chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
     inserted = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
     return png[:33] + inserted + png[33:]  # after the signature (8 bytes) and IHDR (25)

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageSequence
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from sdk.deep_colour import ORIENTATION, encode_png, encode_tiff, is_deep_colour, read_deep_colour
+from sdk.deep_colour import encode_png, encode_tiff, is_deep_colour, read_deep_colour, turn_upright
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
+from sdk.headers import Header, header_of, orientation_of, tiff_tags, with_folders
 from sdk.images import Picture, check_size, from_unit, grey_if_all_grey, picture_from_pil, picture_to_array, picture_to_pil, to_unit
 from sdk.video import encode_mp4
 from sdk.whole_files import write_whole
-
-X_RESOLUTION = 282  # the TIFF tag
 
 FORMATS = {
     ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
@@ -29,31 +30,35 @@ FORMATS = {
 }  # fmt: skip
 """Suffix -> format, for reading folders and for writing."""
 
+ENCODER_ERRORS = (OSError, ValueError, RuntimeError, SystemError, OverflowError, struct.error)
+"""What encoders raise beyond their limits, such as WebP's 16383 px and TIFF's 4 GiB."""
+
 READ_SUFFIXES = {*FORMATS, ".jp2", ".j2k", ".mpo"} - {".mp4"}
 """What is taken from folders. JPEG 2000 and MPO are read only, MP4 is written only."""
 
+DECODERS = ("PNG", "TIFF", "JPEG", "JPEG2000", "WEBP", "BMP", "GIF", "PPM")
+"""What Pillow may try, whatever a file is called: its other decoders start programs (EPS) or are little used and tested."""
+
 MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")
-KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432)
-"""ImageDescription, Make, Model, Software, DateTime, Artist, Copyright: the rest of a TIFF directory describes the old pixels."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """The pages of a file and what is kept from its header."""
+    """The pages of a file, each with what its header says of it."""
 
     pages: Sequence[Picture]
     format: str = "PNG"
-    dpi: tuple[float, float] | None = None
-    icc_profile: bytes | None = None
-    exif: bytes | None = None
-    """With the orientation already applied to the pixels, and its tag removed."""
     loop: int | None = None
-    """Repeats of an animation; 0 = for ever."""
+    """Repeats of an animation; 0 = for ever, None = it is shown once."""
+
+    @property
+    def header(self) -> Header:
+        """Of the first page."""
+        return self.pages[0].header
 
     def with_pages(self, pages: Sequence[Picture], scale: float = 1.0) -> ImageFile:
         """The same file with other pages, ``scale`` times as large in px; the printed size stays."""
-        dpi = tuple(value * scale for value in self.dpi) if self.dpi else None
-        return replace(self, pages=pages, dpi=dpi)
+        return replace(self, pages=[replace(page, header=page.header.scaled(scale)) for page in pages])
 
 
 def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> ImageFile:
@@ -70,11 +75,11 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
     if not data:
         raise ImageReadError(f"{name} is empty (0 bytes); copy or download it again.")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=DECODERS) as image:
             check_size(image.height, image.width)
             return _read_pages(data, image, first_page_only)
     except Image.UnidentifiedImageError as error:
-        raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(set(FORMATS.values())))}.") from error
+        raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(DECODERS))}.") from error
     except Image.DecompressionBombError as error:
         raise ImageReadError(
             f"{name} declares more pixels than Pillow's limit ({error}). "
@@ -89,47 +94,27 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
 
 
 def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> ImageFile:
-    if is_deep_colour(image):  # asked before anything loads the pixels: afterwards the depth can no longer be told
-        pages = read_deep_colour(data, image)
-    else:
-        pages = []
-        # the further frames of an MPO are other views or thumbnails of the same photograph
-        frames = [image] if first_page_only or image.format == "MPO" else ImageSequence.Iterator(image)
-        for frame in frames:
-            frame.load()
-            pages.append(picture_from_pil(ImageOps.exif_transpose(frame)))
+    deep = is_deep_colour(data, image)  # asked before anything loads the pixels: afterwards the depth can no longer be told
+    # the further frames of an MPO are other views or thumbnails of the same photograph
+    frames = [image] if first_page_only or image.format == "MPO" else ImageSequence.Iterator(image)
+    decoded = iter(read_deep_colour(data, image)) if deep else None
+    pages = []
+    for frame in frames:
+        of_tiff = orientation_of(frame) if image.format == "TIFF" else 1  # asked before Pillow turns the page, and forgets it
+        picture = next(decoded) if decoded else _upright(frame)
+        pages.append(replace(picture, header=header_of(frame, max(of_tiff, orientation_of(frame)))))
     if image.format == "GIF":
         pages = grey_if_all_grey(pages)  # Pillow gives the later frames of a grey GIF as RGB or RGBA
-    if first_page_only:
-        pages = pages[:1]
-    if len(pages) > 1:
-        image.seek(0)  # what is kept is the first page's
-    return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", **_header(image))
+    return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
 
 
-def _header(image: Image.Image) -> dict[str, Any]:
-    """Changes the image's own EXIF, so it comes after the pages are read and turned upright."""
-    exif = image.getexif()
-    dpi = image.info.get("dpi")
-    if image.format == "TIFF" and X_RESOLUTION not in exif:
-        dpi = None  # Pillow makes up 1 dpi
-    for tag in list(exif):
-        if tag == ORIENTATION or (image.format == "TIFF" and tag not in KEPT_TIFF_TAGS):
-            del exif[tag]
-    return {
-        "dpi": tuple(float(value) for value in dpi) if dpi else None,
-        "icc_profile": image.info.get("icc_profile"),
-        "exif": _with_text_as_bytes(exif).tobytes() if len(exif) else None,
-        "loop": image.info.get("loop"),
-    }
-
-
-def _with_text_as_bytes(exif: Image.Exif) -> Image.Exif:
-    """Pillow reads text as Latin-1 but writes it as ASCII, with ? for every accent; bytes it leaves alone."""
-    for tag, value in list(exif.items()):
-        if isinstance(value, str):
-            exif[tag] = value.encode("latin-1", "replace")
-    return exif
+def _upright(frame: Image.Image) -> Picture:
+    frame.load()  # before EXIF is asked for, which loads a PNG, and would hide its damage
+    picture, orientation = picture_from_pil(frame), orientation_of(frame)  # Pillow has already turned pages of TIFF
+    if orientation == 1:
+        return picture
+    alpha = None if picture.alpha is None else turn_upright(picture.alpha, orientation)
+    return replace(picture, pixels=turn_upright(picture.pixels, orientation), alpha=alpha)
 
 
 def format_for(path: str | os.PathLike) -> str:
@@ -143,7 +128,7 @@ def format_for(path: str | os.PathLike) -> str:
 def check_target(path: str | os.PathLike, overwrite: bool) -> None:
     """Fail before hours of work, not after: unknown suffix, or a file that exists and must not be replaced."""
     format_for(path)
-    if Path(path).exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise ImageWriteError(f"{path} exists already; choose another name, or allow overwriting (overwrite=True, --overwrite).")
 
 
@@ -165,19 +150,32 @@ def encode(file: ImageFile, format: str) -> bytes:
         raise ImageWriteError(reason)
     if any(map(_is_deep, pages)):
         arrays = [picture_to_array(page) for page in pages]
-        if format == "TIFF":
-            return encode_tiff(arrays, file.dpi, file.icc_profile, file.exif)
-        return encode_png(arrays[0], file.dpi, file.icc_profile, file.exif)
+        return encode_tiff(arrays, [page.header for page in pages]) if format == "TIFF" else encode_png(arrays[0], file.header)
     if format == "MP4":
         return encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
     images = [picture_to_pil(page) for page in pages]
-    stream = io.BytesIO()
     try:
+        if format == "TIFF":
+            return _encode_tiff(images, [page.header for page in pages])
+        stream = io.BytesIO()
         images[0].save(stream, format=format, **_save_options(file, format, images))
-    except (OSError, ValueError, RuntimeError, SystemError) as error:  # what encoders raise beyond their limits, such as WebP's 16383 px
+        return stream.getvalue()
+    except ENCODER_ERRORS as error:
         size = f"{images[0].width}x{images[0].height} px, mode {images[0].mode}, {len(images)} page(s)"
         raise ImageWriteError(f"{format} cannot hold this picture of {size} ({error}); write .png or .tif instead.") from error
-    return stream.getvalue()
+
+
+def _encode_tiff(images: list[Image.Image], headers: list[Header]) -> bytes:
+    """Each page with its own header: Pillow's ``save_all`` gives them all that of the first."""
+    stream = io.BytesIO()
+    exifs = [header.exif_for(*image.size) for image, header in zip(images, headers)]
+    with AppendingTiffWriter(stream) as pages:
+        for image, header, exif in zip(images, headers, exifs):
+            compression = "group4" if image.mode == "1" else "tiff_adobe_deflate"
+            options = {"dpi": header.dpi, "icc_profile": header.icc_profile, "tiffinfo": tiff_tags(exif)}
+            image.save(pages, format="TIFF", compression=compression, **options)
+            pages.newFrame()
+    return with_folders(stream.getvalue(), exifs)
 
 
 def why_not(pages: Sequence[Picture], format: str) -> str | None:
@@ -213,28 +211,27 @@ def _is_deep(page: Picture) -> bool:
 
 
 def _save_options(file: ImageFile, format: str, images: list[Image.Image]) -> dict[str, Any]:
+    """Of all formats but TIFF, which hold one header."""
     options: dict[str, Any] = {}
-    if file.dpi and format in ("PNG", "TIFF", "JPEG", "BMP"):
-        options["dpi"] = file.dpi
-    if file.icc_profile and format in ("PNG", "TIFF", "JPEG", "WEBP"):
-        options["icc_profile"] = file.icc_profile
-    if file.exif and format in ("PNG", "JPEG", "WEBP"):
-        options["exif"] = file.exif
-    elif file.exif and format == "TIFF":  # as an object, since Pillow would read the bytes as text again
-        exif = Image.Exif()
-        exif.load(file.exif)
-        options["exif"] = _with_text_as_bytes(exif)
+    header = file.header
+    if header.dpi and format in ("PNG", "JPEG", "BMP"):
+        options["dpi"] = header.dpi
+    if header.icc_profile and format in ("PNG", "JPEG", "WEBP"):
+        options["icc_profile"] = header.icc_profile
+    exif = header.exif_for(*images[0].size)
+    if exif and format in ("PNG", "JPEG", "WEBP"):
+        options["exif"] = exif.tobytes()
     if format == "JPEG":
         options |= {"quality": 95, "subsampling": 0}
     elif format == "WEBP":
         options |= {"lossless": True, "exact": True}
-    elif format == "TIFF":
-        options["compression"] = "group4" if all(image.mode == "1" for image in images) else "tiff_adobe_deflate"
     if len(images) > 1:
         options |= {"save_all": True, "append_images": images[1:]}
         durations = [page.duration for page in file.pages]
-        if format != "TIFF" and all(duration is not None for duration in durations):
-            options |= {"duration": durations, "loop": 0 if file.loop is None else file.loop}
+        if all(duration is not None for duration in durations):
+            options["duration"] = durations
+            if file.loop is not None or format != "GIF":  # GIF says nothing where it is shown once
+                options["loop"] = 1 if file.loop is None else file.loop
     return options
 
 

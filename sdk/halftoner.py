@@ -90,6 +90,8 @@ class Halftoner:
 
 
 def _method(method: str | os.PathLike, parameters: dict[str, Any]) -> _Classical | _Learned:
+    if not isinstance(method, (str, os.PathLike)):
+        raise OptionError(f"method is a {type(method).__name__}; give a name, or the path of a model.")
     name = os.fspath(method)
     if name in METHODS:
         return _Classical(METHODS[name], parameters)

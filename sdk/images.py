@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from sdk.errors import UnsupportedImageError
+from sdk.errors import ImageReadError, UnsupportedImageError
+from sdk.headers import Header
 
 MIN_SIDE = 8
 """px; a smaller picture holds too few dots to say anything about tone."""
+
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+"""TIFF tags, and the value of the second where white is 0."""
 
 ACCEPTED = "Accepted: HxW, HxWx3 or HxWx4 (RGB, RGBA), of bool, uint8, uint16, or float32 in [0, 1]."
 
@@ -27,13 +31,20 @@ class Picture:
     alpha: np.ndarray | None = None
     duration: float | None = None
     """Milliseconds a frame of an animation is shown."""
+    header: Header = Header()
+    """Of a page of a file: resolution, ICC profile, EXIF."""
 
     def with_pixels(self, pixels: np.ndarray) -> Picture:
-        """The same picture with other pixels; alpha and duration stay, alpha in the dtype of the new pixels."""
-        alpha = self.alpha
+        """The same picture with other pixels; the rest stays, alpha in the dtype of the new pixels.
+
+        A profile does not, where colour became grey or grey colour: it would be of the wrong kind.
+        """
+        alpha, header = self.alpha, self.header
         if alpha is not None and alpha.dtype != pixels.dtype:
             alpha = from_unit(to_unit(alpha), pixels.dtype)
-        return replace(self, pixels=pixels, alpha=alpha)
+        if pixels.ndim != self.pixels.ndim:
+            header = replace(header, icc_profile=None)
+        return replace(self, pixels=pixels, alpha=alpha, header=header)
 
 
 def white_of(dtype: np.dtype) -> float:
@@ -100,6 +111,10 @@ def check_size(height: int, width: int) -> None:
 def picture_from_pil(image: Image.Image) -> Picture:
     """Check a PIL image; palettes become RGB (or grey, if all their colours are grey), transparency becomes alpha."""
     check_size(image.height, image.width)
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageReadError(f"The PIL image cannot be decoded ({error}); its file is damaged or cut short, or was closed.") from error
     duration = image.info.get("duration")
     if image.mode in ("P", "PA"):
         image = _without_palette(image)
@@ -114,7 +129,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
         pixels = channels[..., 0] if image.mode == "LA" else channels[..., :3]
         return Picture(np.ascontiguousarray(pixels), np.ascontiguousarray(channels[..., -1]), duration)
     if image.mode.startswith("I"):
-        values = np.array(image)
+        values = _of_16_bits(image)
         if values.min() >= 0 and values.max() <= 65535:
             return Picture(values.astype(np.uint16), duration=duration)
         raise UnsupportedImageError(f"Found integers in [{values.min()}, {values.max()}]; scale them to 0..65535 (16 bit).")
@@ -124,6 +139,17 @@ def picture_from_pil(image: Image.Image) -> Picture:
         f"Found colour mode {image.mode}. Accepted: 1-bit, grey, RGB, palettes, each with or without alpha, and 16-bit grey. "
         'Convert it with its ICC profile to RGB first, for example in Pillow by ImageCms.profileToProfile(..., outputMode="RGB").'
     )
+
+
+def _of_16_bits(image: Image.Image) -> np.ndarray:
+    """The integers of an image; Pillow leaves those of TIFF as they are stored, which may be 12 bits deep, or have white at 0."""
+    values, tags = np.array(image), getattr(image, "tag_v2", {})
+    if image.mode.startswith("I;16"):
+        if tags.get(BITS_PER_SAMPLE) == (12,):
+            values = from_unit(values / np.float32(4095), np.uint16)
+        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            values = 65535 - values
+    return values
 
 
 def _with_transparent_level(image: Image.Image, level: int | tuple[int, ...], duration: float | None) -> Picture:

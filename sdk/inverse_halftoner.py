@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 from sdk.auto import AutoNetwork, Choice
@@ -65,13 +66,13 @@ class InverseHalftoner:
         scale: float = 1.0,
         on_choice: Callable[[Choice], None] | None = None,
     ):
-        if threshold is not None and not (isinstance(threshold, (int, float)) and 0 < threshold < 1):
+        if threshold is not None and not (isinstance(threshold, Real) and 0 < threshold < 1):
             raise OptionError(f"threshold is {threshold!r}; it must be a number between 0 and 1.")
-        if not (isinstance(scale, (int, float)) and 0.05 <= scale <= 4):
+        if not (isinstance(scale, Real) and 0.05 <= scale <= 4):
             raise OptionError(f"scale is {scale!r}; it must be a number, 0.05..4.")
         if method is not None and model == "auto":
             raise OptionError(f"method is {method!r}, but 'auto' looks what each picture is; name a model that is told it, such as 'fast'.")
-        self.scale = scale
+        self.scale = float(scale)
         options = {"device": device, "tile": tile, "overlap": overlap, "threshold": threshold, "threads": threads}
         options |= {"backend": backend, "precision": precision}
         self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else HalftoneNetwork(model, **options, method=method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,7 +48,7 @@ class Network:
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
         _refuse_other_tasks(self.metadata, self.task, where)
         _refuse_other_inputs(self.metadata, self.known_conditions, self.may_need_noise, where)
-        self.tile, self.overlap = _tile_and_overlap(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
+        self.tile, self.overlap = check_tiles(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how."""
@@ -105,24 +106,25 @@ def _within(asked: int | None, usual: int, limit: int | None, where: str) -> int
     """The tile to use: what was asked for, or the model's, but no larger than an engine takes."""
     if asked is None:
         return usual if limit is None else min(usual, limit)
-    if limit is not None and isinstance(asked, int) and asked > limit:
+    if limit is not None and isinstance(asked, Integral) and asked > limit:
         raise OptionError(f"tile is {asked} px, but {where} was built for tiles up to {limit} px. Pass a smaller one, or build it anew.")
     return asked
 
 
-def _tile_and_overlap(metadata: ModelMetadata, tile: int, overlap: int | None) -> tuple[int, int]:
-    """The tile checked, and the overlap, or the model's: tiles overlap by twice the reach of the context."""
+def check_tiles(metadata: ModelMetadata, tile: int | None, overlap: int | None) -> tuple[int, int]:
+    """The tile and the overlap, or the model's: tiles overlap by twice the reach of the context. An ``OptionError`` says what will do."""
     multiple = metadata.size_multiple
-    if not isinstance(tile, int) or tile < 64 or tile % multiple:
+    tile = metadata.tile if tile is None else tile
+    if not isinstance(tile, Integral) or tile < 64 or tile % multiple:
         raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least 64 and a multiple of {multiple}.")
     if overlap is None:
         overlap = 2 * metadata.halo
         if overlap > tile // 3:
             smallest = -(-3 * overlap // multiple) * multiple
             raise OptionError(f"tile is {tile} px, but below {smallest} px seams may show with this model; or pass an overlap too.")
-    if not isinstance(overlap, int) or not 0 <= overlap <= tile // 3:
+    if not isinstance(overlap, Integral) or not 0 <= overlap <= tile // 3:
         raise OptionError(f"overlap is {overlap!r} px; it must be a whole number, 0..{tile // 3} (a third of the tile).")
-    return tile, overlap
+    return int(tile), int(overlap)
 
 
 def _refuse_other_tasks(metadata: ModelMetadata, task: str, where: str) -> None:

@@ -25,6 +25,7 @@ from sdk.analysis.screens import Screen, find_screen
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError, UnsupportedImageError
+from sdk.headers import resolution
 from sdk.images import ACCEPTED, from_unit, is_grey, picture_from_array, picture_from_pil, to_unit
 
 KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
@@ -82,11 +83,11 @@ def analyze(image: ImageLike, dpi: float | None = None) -> Analysis:
     if isinstance(image, np.ndarray):
         return analyze_pixels(picture_from_array(image).pixels, dpi)
     if isinstance(image, Image.Image):
-        known = image.info.get("dpi")
-        return analyze_pixels(picture_from_pil(image).pixels, dpi if dpi is not None else float(known[0]) if known else None)
+        known = resolution(image.info.get("dpi"))
+        return analyze_pixels(picture_from_pil(image).pixels, dpi if dpi is not None else known[0] if known else None)
     if isinstance(image, (str, os.PathLike, bytes)):
-        file = files.read(image, first_page_only=True)
-        return analyze_pixels(file.pages[0].pixels, dpi if dpi is not None else file.dpi[0] if file.dpi else None)
+        page = files.read(image, first_page_only=True).pages[0]
+        return analyze_pixels(page.pixels, dpi if dpi is not None else page.header.dpi[0] if page.header.dpi else None)
     raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Protocol
 
@@ -87,11 +88,15 @@ def open_backend(
     ``DeviceError``, ``OptionError`` or ``MissingDependencyError``.
     """
     if not isinstance(model, (str, os.PathLike)):
+        if not hasattr(model, "run") or not hasattr(model, "metadata"):
+            raise OptionError(f"model is a {type(model).__name__}; give a name, a path or a Backend.")
         return model, f"the model on {model.name}"
+    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+        raise OptionError(f"threads is {threads!r}; it must be a whole number from 1, or left out, for one a core.")
     if device not in DEVICES:
         raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
     if backend not in BACKENDS:
-        raise OptionError(f"Backend {backend!r} is unknown.{nearest(backend, BACKENDS)} Use one of {', '.join(map(repr, BACKENDS))}.")
+        raise OptionError(f"Backend {backend!r} is unknown.{nearest(str(backend), BACKENDS)} Use one of {', '.join(map(repr, BACKENDS))}.")
     if precision not in (None, *PRECISIONS):
         raise OptionError(f"Precision {precision!r} is unknown.{nearest(str(precision), PRECISIONS)}")
     path = Path(os.fspath(model))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from sdk.errors import DeviceError, InferenceError, ModelError, OptionError
+from sdk.errors import DeviceError, InferenceError, ModelError
 from sdk.onnx_precision import precision_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -43,9 +43,7 @@ class OnnxRuntimeBackend:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
-            if threads < 1:
-                raise OptionError(f"threads is {threads}; it must be 1 or more, or left out, for one a core.")
-            options.intra_op_num_threads = threads
+            options.intra_op_num_threads = int(threads)
         said = load_cuda_libraries() if device == "cuda" else ""
         try:
             self.session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])

@@ -36,8 +36,6 @@ class OpenVinoBackend:
             raise DeviceError(f"Device {device!r} was asked for; the openvino backend runs on the CPU. Use device='cpu' (--device cpu).")
         if precision not in (None, *PRECISIONS):
             raise OptionError(f"Precision {precision!r} is unknown to the openvino backend; use {' or '.join(map(repr, PRECISIONS))}.")
-        if threads is not None and threads < 1:
-            raise OptionError(f"threads is {threads}; it must be 1 or more, or left out, for one a core.")
         quantised = precision_of(model, where) == "int8"
         if precision == "int8" and not quantised:
             raise OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
@@ -53,7 +51,7 @@ class OpenVinoBackend:
         hint = "bf16" if precision == "bf16" else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if threads:
-            self._settings["INFERENCE_NUM_THREADS"] = threads
+            self._settings["INFERENCE_NUM_THREADS"] = int(threads)
         try:
             self._model = self._core.read_model(model)
         except RuntimeError as error:

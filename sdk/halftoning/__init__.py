@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -58,8 +59,10 @@ def _clustered_dot(grey: np.ndarray, *, size: int = 8) -> np.ndarray:
 
 
 def _am_screen(grey: np.ndarray, *, lpi: float = 85.0, dpi: float = 600.0, angle: float = 45.0, dot: str = "round") -> np.ndarray:
-    if lpi <= 0 or dpi <= 0:
+    if not (0 < lpi < math.inf and 0 < dpi < math.inf):
         raise OptionError(f"lpi = {lpi:g} and dpi = {dpi:g}: both must be above 0.")
+    if not math.isfinite(angle):
+        raise OptionError(f"angle = {angle:g}: it must be a number of degrees.")
     return _exceeds(grey, thresholds.am_screen(*grey.shape, period=dpi / lpi, angle=angle, dot=dot))
 
 

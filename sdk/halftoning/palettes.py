@@ -44,5 +44,5 @@ def quantise_bits(image: np.ndarray, bits: int = 3) -> np.ndarray:
     depth = 8 * image.dtype.itemsize
     if not 1 <= bits <= depth:
         raise OptionError(f"{bits} bits were asked for; a {depth}-bit picture can keep 1..{depth}.")
-    shift = depth - bits
+    shift = depth - int(bits)  # numpy's integers would widen the picture's
     return (image >> shift) << shift

@@ -162,16 +162,25 @@ def test_batch_reports_bad_files_and_does_the_others(client: Client, white: np.n
         archive.writestr("folder/../../good.png", good.read_bytes())
         archive.write(good, "good.png")
         archive.writestr("notes.txt", "no picture")
+    half = tmp_path / "half.zip"  # one of its pictures is damaged: not the file, the packing
+    with zipfile.ZipFile(half, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(good, "sound.png")
+        archive.writestr("broken.png", good.read_bytes())
+        start = archive.getinfo("broken.png").header_offset + 30 + len("broken.png")
+    with half.open("r+b") as stream:
+        stream.seek(start)
+        stream.write(b"\xff" * 20)
     damaged = tmp_path / "damaged.zip"
     damaged.write_bytes(packed.read_bytes()[:100])
-    files = [handle_file(str(path)) for path in (good, bad, packed, damaged)]
+    files = [handle_file(str(path)) for path in (good, bad, packed, damaged, half)]
     report, restored = client.predict(files, model="fast", api_name="/batch")
-    assert report.startswith("3 of 5 files restored, 2 failed.")
+    assert report.startswith("4 of 7 files restored, 3 failed.")
     assert "| damaged.zip | **failed:** damaged.zip cannot be unpacked" in report
+    assert "| broken.png | **failed:** broken.png cannot be unpacked" in report
     assert "| bad.png | **failed:** bad.png is damaged or cut short" in report
     expected = sdk.InverseHalftoner("fast").run(white[:96, :96])
     with zipfile.ZipFile(restored) as archive:
-        assert archive.namelist() == ["good.png", "folder/good.png", "good-2.png"]
+        assert archive.namelist() == ["good.png", "folder/good.png", "good-2.png", "sound.png"]
         for name in archive.namelist():
             assert np.array_equal(pixels(archive.extract(name, tmp_path / "out")), expected)
 

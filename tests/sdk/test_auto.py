@@ -16,6 +16,7 @@ import sdk
 from sdk import catalog
 from sdk.auto import model_for
 from sdk.cli import main
+from sdk.errors import OptionError
 from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
 from tests.conftest import SAMPLES
@@ -199,6 +200,24 @@ def test_models_load_when_first_needed_and_are_described(white: np.ndarray) -> N
 def test_options_are_refused_at_once() -> None:
     with pytest.raises(sdk.errors.OptionError, match="tile is 63"):
         sdk.InverseHalftoner("auto", device="cpu", tile=63)
+
+
+def test_tiles_are_checked_for_every_model_at_once() -> None:
+    """Not by the first picture of the kind that needs larger ones, hours later."""
+    with pytest.raises(OptionError, match="tile is 256 px, but below"):
+        sdk.InverseHalftoner("auto", device="cpu", tile=256)
+    assert sdk.InverseHalftoner("auto", device="cpu", tile=np.int64(512)).describe()["loaded"][0]["tile"] == 512
+
+
+def test_what_is_left_alone_is_a_copy(auto: sdk.InverseHalftoner, photo: np.ndarray) -> None:
+    """A camera's buffer is filled again, and a read-only picture is no reason for a read-only result."""
+    given = photo[:96, :96]
+    given.setflags(write=False)
+    with pytest.warns(sdk.NoHalftoneWarning):
+        found = auto.run(given)
+    assert np.array_equal(found, given)
+    assert not np.shares_memory(found, given)
+    found[:] = 0
 
 
 def test_each_choice_is_reported(white: np.ndarray, photo: np.ndarray) -> None:

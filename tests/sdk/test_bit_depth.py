@@ -17,6 +17,7 @@ from sdk.catalog import metadata_of, released_for
 from sdk.errors import ImageWriteError, ModelError, OptionError, UnsupportedImageError
 from sdk.files import ImageFile, encode, read, write
 from sdk.halftoning.palettes import quantise_bits
+from sdk.headers import Header
 from sdk.images import Picture
 from tests.sdk.conftest import BITS
 
@@ -149,11 +150,11 @@ def test_a_palette_of_few_levels_is_a_picture_of_few_bits(expander: sdk.BitDepth
 
 def test_run_file_keeps_pages_and_header(expander: sdk.BitDepthExpander, grey: np.ndarray, tmp_path: Path) -> None:
     pages = [quantise_bits(grey, 2), quantise_bits(grey[:40], 5)]
-    write(tmp_path / "in.tif", ImageFile([Picture(page) for page in pages], dpi=(600.0, 600.0), icc_profile=ICC))
+    write(tmp_path / "in.tif", ImageFile([Picture(page, header=Header(dpi=(600.0, 600.0), icc_profile=ICC)) for page in pages]))
     told = []
     expander.run_file(tmp_path / "in.tif", tmp_path / "out.tif", on_page=lambda done, total: told.append((done, total)))
     result = read(tmp_path / "out.tif")
-    assert (result.dpi, result.icc_profile, told) == ((600, 600), ICC, [(1, 2), (2, 2)])
+    assert (result.header.dpi, result.header.icc_profile, told) == ((600, 600), ICC, [(1, 2), (2, 2)])
     for found, page in zip(result.pages, pages):
         np.testing.assert_array_equal(found.pixels, expander.run(page))
     with pytest.raises(ImageWriteError, match="exists already"):

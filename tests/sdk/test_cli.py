@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ from sdk.cli import main
 from sdk.files import ImageFile, read, write
 from sdk.halftoning import METHODS
 from sdk.halftoning.palettes import quantise_bits
+from sdk.headers import Header
 from sdk.images import Picture
+from tests.conftest import ROOT
 
 FILES = ["--output", "--overwrite", "--skip-existing"]
 OPTIONS = {
@@ -64,10 +67,10 @@ def pixels(path: str) -> np.ndarray:
 
 
 def test_one_file(folder: Path, dots: np.ndarray, restorer: sdk.InverseHalftoner, capsys: pytest.CaptureFixture[str]) -> None:
-    write("in.tif", ImageFile([Picture(dots)], dpi=(300.0, 300.0)))
+    write("in.tif", ImageFile([Picture(dots, header=Header(dpi=(300.0, 300.0)))]))
     assert main(["restore", "in.tif", "-o", "out.tif", "--device", "cpu"]) == 0
     np.testing.assert_array_equal(pixels("out.tif"), restorer.run(dots))
-    assert read("out.tif").dpi == (300, 300)
+    assert read("out.tif").header.dpi == (300, 300)
     assert below(folder) == ["in.tif", "out.tif"]
     assert stderr(capsys) == ""
 
@@ -171,6 +174,46 @@ def test_a_source_is_never_its_own_target(folder: Path, dots: np.ndarray, capsys
         assert main(["restore", *arguments, "--overwrite"]) == 1
         assert "choose another" in stderr(capsys)
     assert Path("scans/1.png").read_bytes() == before
+
+
+def test_a_result_never_replaces_another_source(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    make(dots, "A/x.png", "A/A/x.png")
+    before = Path("A/x.png").read_bytes()
+    assert main(["restore", "A", "-o", ".", "--overwrite"]) == 1
+    assert "which is a source too, would be replaced" in stderr(capsys)
+    assert Path("A/x.png").read_bytes() == before
+
+
+def test_an_unexpected_fault_is_one_failed_file(
+    folder: Path, dots: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(dots, "in/a.png", "in/b.png")
+    run_file = sdk.Halftoner.run_file
+
+    def faulty(halftoner: sdk.Halftoner, source: Path, *arguments: object) -> None:
+        if source.name == "a.png":
+            raise KeyError("a fault of ours")
+        run_file(halftoner, source, *arguments)
+
+    monkeypatch.setattr(sdk.Halftoner, "run_file", faulty)
+    assert main(["halftone", "in", "-o", "out"]) == 1
+    assert "unexpected KeyError ('a fault of ours'); please report it" in stderr(capsys)
+    assert below("out") == ["b.png"]
+
+
+def test_a_name_too_long_for_a_file_is_reported(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    make(dots, "a.png")
+    assert main(["halftone", "x" * 300 + ".png", "a.png", "-o", "out"]) == 1
+    assert "cannot be read" in stderr(capsys)
+    assert below("out") == ["a.png"]
+
+
+def test_names_that_the_terminal_cannot_show_do_not_stop_a_run(folder: Path, photo: np.ndarray) -> None:
+    make(photo[:64, :64], "新聞.png")
+    command = [sys.executable, "-m", "sdk.cli", "analyze", "."]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert b"\\u65b0\\u805e.png: continuous tone" in done.stdout
 
 
 def test_several_results_need_a_folder(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:

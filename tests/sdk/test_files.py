@@ -15,16 +15,18 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
+import sdk
 from sdk import files
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, MissingDependencyError, UnsupportedImageError
 from sdk.files import ImageFile, encode, read, write
+from sdk.headers import Header
 from sdk.images import Picture, picture_to_array
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 DPI = (300.0, 150.0)
-ORIENTATION, MAKE, EXIF_FOLDER, TAKEN = 0x0112, 0x010F, 0x8769, 0x9003
+ORIENTATION, MAKE, EXIF_FOLDER, GPS_FOLDER, TAKEN = 0x0112, 0x010F, 0x8769, 0x8825, 0x9003
 TURN_CLOCKWISE = 6
 
 GREY = (np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) % 251).astype(np.uint8)
@@ -62,8 +64,8 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
 
 def one_page(array: np.ndarray, **header: Any) -> ImageFile:
     if array.ndim == 3 and array.shape[2] == 4:
-        return ImageFile([Picture(array[..., :3], array[..., 3])], **header)
-    return ImageFile([Picture(array)], **header)
+        return ImageFile([Picture(array[..., :3], array[..., 3], header=Header(**header))])
+    return ImageFile([Picture(array, header=Header(**header))])
 
 
 def frames(count: int) -> list[np.ndarray]:
@@ -129,18 +131,18 @@ def test_dpi_and_icc_round_trip(format: str, array: np.ndarray) -> None:
         assert image.info["dpi"] == pytest.approx(DPI, abs=0.02)
         assert image.info["icc_profile"] == ICC
     file = read(data)
-    assert file.dpi == pytest.approx(DPI, abs=0.02)
-    assert file.icc_profile == ICC
+    assert file.header.dpi == pytest.approx(DPI, abs=0.02)
+    assert file.header.icc_profile == ICC
 
 
 @pytest.mark.parametrize("format", ["JPEG", "BMP"])
 def test_dpi_round_trip(format: str) -> None:
-    assert read(encode(one_page(GREY, dpi=(300.0, 300.0)), format)).dpi == pytest.approx((300, 300), abs=0.02)
+    assert read(encode(one_page(GREY, dpi=(300.0, 300.0)), format)).header.dpi == pytest.approx((300, 300), abs=0.02)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
 def test_icc_round_trip(format: str) -> None:
-    assert read(encode(one_page(COLOUR, icc_profile=ICC), format)).icc_profile == ICC
+    assert read(encode(one_page(COLOUR, icc_profile=ICC), format)).header.icc_profile == ICC
 
 
 @pytest.mark.parametrize(("format", "array"), [("PNG", GREY), ("JPEG", GREY), ("WEBP", GREY), ("PNG", GREY16), ("PNG", COLOUR16)])
@@ -148,7 +150,7 @@ def test_exif_round_trip(format: str, array: np.ndarray) -> None:
     data = encode(one_page(array, exif=exif_bytes()), format)
     with Image.open(io.BytesIO(data)) as image:
         assert image.getexif()[MAKE] == "Maker"
-    check_exif(read(data).exif)
+    check_exif(read(data).header.exif)
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM"])
@@ -156,9 +158,9 @@ def test_no_header_is_made_up(format: str) -> None:
     """A picture without a resolution must not get one (Pillow reports 1 dpi for such TIFFs)."""
     file = read(saved(Image.fromarray(GREY), format))
     if format != "BMP":  # its header always holds a resolution
-        assert file.dpi is None
-    assert file.icc_profile is None
-    assert file.exif is None
+        assert file.header.dpi is None
+    assert file.header.icc_profile is None
+    assert file.header.exif is None
 
 
 # Orientation
@@ -171,7 +173,7 @@ def test_orientation_is_applied_and_its_tag_removed(format: str) -> None:
     turned = np.rot90(COLOUR, -1)
     assert file.pages[0].pixels.shape == turned.shape
     assert np.abs(file.pages[0].pixels.astype(int) - turned).max() <= (0 if format != "JPEG" else 20)
-    check_exif(file.exif)
+    check_exif(file.header.exif)
 
 
 @pytest.mark.parametrize("array", [WHITE, GREY, COLOUR, GREY16], ids=["1", "L", "RGB", "I;16"])
@@ -192,7 +194,7 @@ def test_orientation_of_16_bit_grey_png_is_applied() -> None:
 def test_orientation_of_16_bit_colour_png_is_applied(array: np.ndarray) -> None:
     file = read(encode(one_page(array, exif=exif_bytes(TURN_CLOCKWISE)), "PNG"))
     np.testing.assert_array_equal(picture_to_array(file.pages[0]), np.rot90(array, -1))
-    check_exif(file.exif)
+    check_exif(file.header.exif)
 
 
 def test_orientation_of_16_bit_colour_tiff_is_applied() -> None:
@@ -214,10 +216,10 @@ def tiff_of(*pages: np.ndarray) -> bytes:
 
 def test_several_16_bit_colour_tiff_pages_round_trip() -> None:
     pages = [COLOUR16, COLOUR16[::-1].copy(), COLOUR16[:, ::-1].copy()]
-    data = encode(ImageFile([Picture(page) for page in pages], dpi=DPI, icc_profile=ICC), "TIFF")
+    data = encode(ImageFile([Picture(page, header=Header(dpi=DPI, icc_profile=ICC)) for page in pages]), "TIFF")
     file = read(data)
-    assert file.dpi == DPI
-    assert file.icc_profile == ICC
+    assert file.header.dpi == DPI
+    assert file.header.icc_profile == ICC
     for found, page in itertools.zip_longest(file.pages, pages):
         np.testing.assert_array_equal(found.pixels, page)
     with Image.open(io.BytesIO(data)) as image:
@@ -272,9 +274,9 @@ def test_1_bit_tiff_stays_1_bit() -> None:
 
 def test_tiff_pages_of_different_sizes_round_trip(tmp_path: Path) -> None:
     pages = [GREY, GREY[:16], GREY[:, :20]]
-    write(tmp_path / "pages.tif", ImageFile([Picture(page) for page in pages], dpi=DPI))
+    write(tmp_path / "pages.tif", ImageFile([Picture(page, header=Header(dpi=DPI)) for page in pages]))
     file = read(tmp_path / "pages.tif")
-    assert file.dpi == DPI
+    assert file.header.dpi == DPI
     for found, page in itertools.zip_longest(file.pages, pages):
         np.testing.assert_array_equal(found.pixels, page)
 
@@ -289,7 +291,7 @@ def test_tiff_pages_of_different_kinds_round_trip(kinds: tuple[str, str]) -> Non
 
 @pytest.mark.parametrize("array", [WHITE, GREY, GREY16, np.dstack([GREY] * 3)], ids=["1", "L", "I;16", "RGB of equal channels"])
 def test_tiff_pages_keep_their_kind(array: np.ndarray) -> None:
-    for page in read(encode(ImageFile([Picture(array), Picture(array)], icc_profile=ICC), "TIFF")).pages:
+    for page in read(encode(ImageFile([Picture(array, header=Header(icc_profile=ICC))] * 2), "TIFF")).pages:
         assert page.pixels.dtype == array.dtype
         np.testing.assert_array_equal(page.pixels, array)
 
@@ -376,9 +378,9 @@ def test_8_bit_png_of_widths_with_a_16_in_them(width: int) -> None:
 def test_captions_of_a_tiff_are_kept(target: str) -> None:
     tags = {270: "Le départ".encode(), 315: "Agence Rol", 33432: "domaine public"}
     kept = read(encode(read(saved(Image.fromarray(GREY), "TIFF", tiffinfo=tags, dpi=(300, 300))), target))
-    assert kept.dpi == pytest.approx((300, 300), abs=0.01)
+    assert kept.header.dpi == pytest.approx((300, 300), abs=0.01)
     exif = Image.Exif()
-    exif.load(kept.exif or b"")
+    exif.load(kept.header.exif or b"")
     assert {tag: exif[tag].encode("latin-1") for tag in tags} == {
         tag: text if isinstance(text, bytes) else text.encode() for tag, text in tags.items()
     }
@@ -388,7 +390,7 @@ def test_captions_of_a_16_bit_colour_tiff_are_kept() -> None:
     exif = Image.Exif()
     exif[270], exif[315] = "Le départ".encode(), "Agence Rol"
     kept = Image.Exif()
-    kept.load(read(encode(one_page(COLOUR16, exif=exif.tobytes()), "TIFF")).exif or b"")
+    kept.load(read(encode(one_page(COLOUR16, exif=exif.tobytes()), "TIFF")).header.exif or b"")
     assert kept[270].encode("latin-1").decode() == "Le départ"
     assert kept[315] == "Agence Rol"
 
@@ -396,7 +398,7 @@ def test_captions_of_a_16_bit_colour_tiff_are_kept() -> None:
 def test_exif_of_a_jpeg_is_kept_in_tiff() -> None:
     exif = Image.Exif()
     exif[315] = "Agence Rol"
-    kept = read(encode(read(saved(Image.fromarray(GREY), "JPEG", exif=exif.tobytes())), "TIFF")).exif
+    kept = read(encode(read(saved(Image.fromarray(GREY), "JPEG", exif=exif.tobytes())), "TIFF")).header.exif
     again = Image.Exif()
     again.load(kept or b"")
     assert again[315] == "Agence Rol"
@@ -620,3 +622,177 @@ def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
 def test_suffixes_of_results(source: str, restored: str, halftoned: str) -> None:
     assert files.restored_suffix(Path(source)) == restored
     assert files.halftone_suffix(Path(source)) == halftoned
+
+
+# Headers
+
+
+def resized(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array[::2, ::2])
+
+
+def camera_exif() -> bytes:
+    """Of a camera: caption, resolution, size, date, position."""
+    exif = Image.Exif()
+    exif[270], exif[282], exif[283], exif[296] = "Été".encode("latin-1"), 72.0, 72.0, 2
+    exif.get_ifd(EXIF_FOLDER).update({TAKEN: "1913:05:29 20:00:00", 40962: 32, 40963: 24})
+    exif.get_ifd(GPS_FOLDER).update({1: "N", 2: (48.0, 51.0, 30.0)})
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize("array", [WHITE, GREY, COLOUR, COLOUR16], ids=["1", "L", "RGB", "RGB16"])
+@pytest.mark.parametrize("target", ["TIFF", "PNG"])
+def test_date_and_place_of_a_photograph_are_kept(array: np.ndarray, target: str) -> None:
+    """Through two files: the second is written from what was read of the first."""
+    once = encode(one_page(array, exif=camera_exif(), dpi=DPI), target)
+    data = encode(read(once), target)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        exif = image.getexif()
+    assert exif.get_ifd(EXIF_FOLDER)[TAKEN] == "1913:05:29 20:00:00"
+    assert [float(value) for value in exif.get_ifd(GPS_FOLDER)[2]] == [48, 51, 30]
+    assert exif[270] == "Été"
+    np.testing.assert_array_equal(picture_to_array(read(data).pages[0]), array)
+    assert read(data).header.dpi == pytest.approx(DPI, abs=0.02)
+
+
+@pytest.mark.parametrize("target", ["TIFF", "PNG", "JPEG", "WEBP"])
+def test_a_file_of_a_camera_becomes_any_other(target: str) -> None:
+    source = saved(Image.fromarray(COLOUR), "JPEG", exif=camera_exif(), dpi=(300, 300))
+    kept = Image.Exif()
+    kept.load(read(encode(read(source), target)).header.exif or b"")
+    assert kept.get_ifd(EXIF_FOLDER)[TAKEN] == "1913:05:29 20:00:00"
+
+
+def test_exif_says_the_size_and_resolution_of_the_new_pixels() -> None:
+    file = read(saved(Image.fromarray(COLOUR), "JPEG", exif=camera_exif(), dpi=(300, 300)))
+    half = file.with_pages([page.with_pixels(resized(page.pixels)) for page in file.pages], scale=0.5)
+    with Image.open(io.BytesIO(encode(half, "JPEG"))) as image:
+        assert image.info["dpi"] == (150, 150)
+        exif = image.getexif()
+    assert (exif[282], exif[283]) == (150, 150)
+    assert [exif.get_ifd(EXIF_FOLDER)[tag] for tag in (40962, 40963)] == [16, 12]
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["8 bits", "16 bits"])
+def test_every_page_has_its_own_header(deep: bool) -> None:
+    first, second = (COLOUR16, COLOUR16[::-1].copy()) if deep else (GREY, COLOUR)
+    exif = Image.Exif()
+    exif[270] = "page one"
+    with_date = Image.Exif()
+    with_date.get_ifd(EXIF_FOLDER)[TAKEN] = "1913:05:29 20:00:00"
+    headers = [Header((600.0, 600.0), None, exif.tobytes()), Header((300.0, 300.0), ICC, with_date.tobytes()), Header()]
+    pages = [Picture(array, header=header) for array, header in zip((first, second, first), headers)]
+    kept = read(encode(read(encode(ImageFile(pages), "TIFF")), "TIFF")).pages
+    assert [page.header.dpi for page in kept] == [(600, 600), (300, 300), None]
+    assert [page.header.icc_profile for page in kept] == [None, ICC, None]
+    captions = [Image.Exif() for _ in kept]
+    for caption, page in zip(captions, kept):
+        caption.load(page.header.exif or b"")
+    assert [caption.get(270) for caption in captions] == ["page one", None, None]
+    assert [caption.get_ifd(EXIF_FOLDER).get(TAKEN) for caption in captions] == [None, "1913:05:29 20:00:00", None]
+    for page, array in zip(kept, (first, second, first)):
+        np.testing.assert_array_equal(page.pixels, array)
+
+
+def test_a_page_that_lies_on_its_side_has_its_resolution_turned() -> None:
+    for format in ("PNG", "TIFF"):
+        options = {"exif": exif_bytes(TURN_CLOCKWISE)} if format == "PNG" else {"tiffinfo": {ORIENTATION: TURN_CLOCKWISE}}
+        file = read(saved(Image.fromarray(GREY), format, dpi=(204, 98), **options))
+        assert file.pages[0].pixels.shape == GREY.shape[::-1]
+        assert file.header.dpi == pytest.approx((98, 204), abs=0.02), format
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_every_orientation_is_turned_as_pillow_does(orientation: int) -> None:
+    data = saved(Image.fromarray(COLOUR), "PNG", exif=exif_bytes(orientation))
+    with Image.open(io.BytesIO(data)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read(data).pages[0].pixels, upright)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_damaged_exif_does_not_cost_the_picture(format: str) -> None:
+    file = read(saved(Image.fromarray(GREY), format, exif=b"Exif\0\0garbage, no more"))
+    assert file.pages[0].pixels.shape == GREY.shape
+    assert file.header.exif is None
+
+
+def test_values_of_foreign_types_do_not_cost_the_picture() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, GREY, extratags=[(306, "d", 1, 1.5, True)], metadata=None)
+    np.testing.assert_array_equal(read(stream.getvalue()).pages[0].pixels, GREY)
+
+
+def test_a_resolution_of_zero_is_none() -> None:
+    data = saved(Image.fromarray(GREY), "BMP")
+    assert read(data[:38] + bytes(8) + data[46:]).header.dpi is None
+    assert sdk.analyze(data[:38] + bytes(8) + data[46:]).lpi is None
+
+
+# Depth and polarity
+
+
+def test_16_bit_grey_tiff_with_white_at_zero_is_no_negative() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, 65535 - GREY16, photometric="miniswhite")
+    np.testing.assert_array_equal(read(stream.getvalue()).pages[0].pixels, GREY16)
+
+
+def test_12_bit_grey_tiff_has_its_white_at_white() -> None:
+    found = read(twelve_bits(GREY16 >> 4)).pages[0].pixels
+    np.testing.assert_allclose(found, (GREY16 >> 4) * (65535 / 4095), atol=1)
+
+
+def twelve_bits(values: np.ndarray) -> bytes:
+    """A TIFF of 12 bits a pixel, one strip, written by hand: two pixels in three bytes."""
+    first, second = values[:, ::2].astype(int), values[:, 1::2].astype(int)
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=-1).astype(np.uint8).tobytes()
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(packed)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_16_bit_colour_ppm_keeps_its_16_bits() -> None:
+    header = b"P6\n# by hand\n%d %d\n65535\n" % COLOUR16.shape[1::-1]
+    np.testing.assert_array_equal(read(header + COLOUR16.astype(">u2").tobytes()).pages[0].pixels, COLOUR16)
+    with pytest.raises(UnsupportedImageError, match="white is 1023"):
+        read(header.replace(b"65535", b"1023") + COLOUR16.astype(">u2").tobytes())
+
+
+def test_colour_that_would_lose_its_depth_is_refused() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.moveaxis(COLOUR16, -1, 0), photometric="rgb", planarconfig="separate")
+    with pytest.raises(UnsupportedImageError, match="one after the other"):
+        read(stream.getvalue())
+    large = np.tile(COLOUR16, (6, 6, 1))
+    deep = cv2.imencode(".jp2", large)[1].tobytes()
+    with pytest.raises(UnsupportedImageError, match="16 bits"):
+        read(deep)
+    assert read(cv2.imencode(".jp2", (large >> 8).astype(np.uint8))[1].tobytes()).pages[0].pixels.dtype == np.uint8
+
+
+# Formats
+
+
+def test_other_decoders_are_not_tried() -> None:
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\nshowpage\n"
+    for data in (postscript, saved(Image.fromarray(COLOUR), "PCX"), saved(Image.fromarray(COLOUR), "ICO")):
+        with pytest.raises(ImageReadError, match="known format"):
+            read(data)
+
+
+def test_an_animation_that_is_shown_once_stays_one() -> None:
+    first, second = frames(2)
+    once = saved(Image.fromarray(first), "GIF", save_all=True, append_images=[Image.fromarray(second)], duration=100)
+    assert read(once).loop is None
+    for format in ("PNG", "WEBP"):
+        assert read(encode(read(once), format)).loop == 1
+    assert read(encode(read(once), "GIF")).loop is None
+
+
+def test_results_beyond_4_gib_are_refused_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "with_folders", fail(struct.error("'L' format requires 0 <= number <= 4294967295")))
+    with pytest.raises(ImageWriteError, match="TIFF cannot hold this picture"):
+        encode(one_page(GREY), "TIFF")

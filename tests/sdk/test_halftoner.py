@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import sdk
 from sdk import files
@@ -126,7 +126,7 @@ def test_run_file_keeps_pages_and_dpi(tmp_path: Path, grey: np.ndarray, halftone
     pages[0].save(source, save_all=True, append_images=pages[1:], dpi=(300, 300))
     halftoner.run_file(source, target)
     written = files.read(target)
-    assert written.dpi == (300, 300)
+    assert written.header.dpi == (300, 300)
     assert len(written.pages) == 2
     for page, given in zip(written.pages, (grey, grey[::-1])):
         assert page.pixels.dtype == bool
@@ -202,6 +202,24 @@ def test_bool_is_black_and_white(white: np.ndarray, halftoner: sdk.Halftoner) ->
     np.testing.assert_array_equal(halftoner.run(white), white)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_bits_may_be_a_number_of_numpy(dtype: type) -> None:
+    picture = np.random.default_rng(0).integers(256, size=(16, 16)).astype(dtype)
+    (bits,) = np.arange(3, 4)
+    kept = sdk.Halftoner("bit-depth", bits=bits).run(picture)
+    assert kept.dtype == dtype
+    np.testing.assert_array_equal(kept, sdk.Halftoner("bit-depth", bits=3).run(picture))
+
+
+def test_a_profile_for_colour_does_not_stay_with_grey(grey: np.ndarray, tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = tmp_path / "photo.png"
+    Image.fromarray(np.dstack([grey] * 3)).save(source, icc_profile=profile)
+    for wanted, method in ((None, sdk.Halftoner("bayer", grey=True)), (profile, sdk.Halftoner("bayer"))):
+        method.run_file(source, tmp_path / "dots.png", overwrite=True)
+        assert files.read(tmp_path / "dots.png").header.icc_profile == wanted
+
+
 @pytest.mark.parametrize("bits", [1, 3, 8, 12, 16])
 def test_bit_depth_keeps_16_bits(bits: int) -> None:
     deep = np.random.default_rng(0).integers(65536, size=(16, 16), dtype=np.uint16)
@@ -228,6 +246,9 @@ def test_bit_depth_of_a_16_bit_colour_file(tmp_path: Path) -> None:
         ("floyd-steinberg", {"size": 8}),
         ("bayer", {"size": 3}),
         ("am-screen", {"lpi": -1}),
+        ("am-screen", {"angle": float("nan")}),
+        ("am-screen", {"dpi": float("inf")}),
+        (None, {}),
         ("palette", {"colors": 1}),
         ("bit-depth", {"bits": 17}),
     ],

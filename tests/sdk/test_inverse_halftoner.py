@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 import sdk
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
 from sdk.files import ImageFile, encode, read, write
+from sdk.headers import Header
 from sdk.images import Picture
 from tests.conftest import SAMPLES
 
@@ -232,12 +233,12 @@ def test_run_batch_names_the_bad_picture(restorer: sdk.InverseHalftoner, dots: n
 
 def test_run_file_keeps_pages_and_header(restorer: sdk.InverseHalftoner, dots: np.ndarray, tmp_path: Path) -> None:
     pages = [dots, ~dots, dots[:40, :56]]
-    write(tmp_path / "in.tif", ImageFile([Picture(page) for page in pages], dpi=(600.0, 600.0), icc_profile=ICC))
+    write(tmp_path / "in.tif", ImageFile([Picture(page, header=Header(dpi=(600.0, 600.0), icc_profile=ICC)) for page in pages]))
     told = []
     restorer.run_file(tmp_path / "in.tif", tmp_path / "out.tif", on_page=lambda done, total: told.append((done, total)))
     result = read(tmp_path / "out.tif")
-    assert result.dpi == (600, 600)
-    assert result.icc_profile == ICC
+    assert result.header.dpi == (600, 600)
+    assert result.header.icc_profile == ICC
     assert len(result.pages) == 3
     for found, page in zip(result.pages, pages):
         np.testing.assert_array_equal(found.pixels, restorer.run(page))
@@ -343,10 +344,45 @@ def test_a_failing_runtime_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None
         restorer.run(np.zeros((32, 32), bool))
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": -1}, {"threshold": "0.5"}, {"tile": 128.0}, {"overlap": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 0},
+        {"threads": -1},
+        {"threads": "4"},
+        {"threads": 2.5},
+        {"backend": None},
+        {"threshold": "0.5"},
+        {"threshold": np.float32(1.5)},
+        {"tile": 128.0},
+        {"overlap": 1.5},
+        {"model": None},
+        {"model": 3},
+        {"model": b"fast"},
+    ],
+)
 def test_options_of_a_wrong_kind_are_refused(options: dict) -> None:
     with pytest.raises(sdk.errors.OptionError):
-        sdk.InverseHalftoner("fast", device="cpu", **options)
+        sdk.InverseHalftoner(**{"model": "fast", "device": "cpu", **options})
+
+
+def test_numbers_of_numpy_are_numbers(dots: np.ndarray) -> None:
+    options = {
+        "tile": np.int64(96),
+        "overlap": np.int32(16),
+        "threshold": np.float32(0.5),
+        "scale": np.float64(0.5),
+        "threads": np.int64(1),
+    }
+    assert sdk.InverseHalftoner("fast", device="cpu", **options).run(dots).shape == (dots.shape[0] // 2, dots.shape[1] // 2)
+
+
+def test_a_truncated_pil_image_is_named_in_a_batch(restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.tile(dots, (4, 4))).save(stream, "PNG")
+    truncated = Image.open(io.BytesIO(stream.getvalue()[: stream.tell() // 2]))
+    with pytest.raises(sdk.errors.ImageReadError, match=r"Picture 1 of the batch: The PIL image cannot be decoded"):
+        restorer.run_batch([dots, truncated])
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16, np.float32])

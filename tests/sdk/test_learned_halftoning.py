@@ -20,6 +20,7 @@ from sdk.cli import main
 from sdk.direct_binary_search import search
 from sdk.errors import ModelError, OptionError
 from sdk.files import ImageFile, read, write
+from sdk.headers import Header
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from tests.sdk.conftest import DOTS, network_on_whole
@@ -111,10 +112,10 @@ def test_kinds_of_picture(halftoner: sdk.Halftoner, grey: np.ndarray, tmp_path: 
 
 def test_run_file_keeps_pages_and_dpi(halftoner: sdk.Halftoner, grey: np.ndarray, tmp_path: Path) -> None:
     pages = [grey, grey[::-1].copy()]
-    write(tmp_path / "photo.tif", ImageFile([Picture(page) for page in pages], dpi=(300.0, 300.0)))
+    write(tmp_path / "photo.tif", ImageFile([Picture(page, header=Header(dpi=(300.0, 300.0))) for page in pages]))
     halftoner.run_file(tmp_path / "photo.tif", tmp_path / "dots.tif", seed=4)
     written = read(tmp_path / "dots.tif")
-    assert written.dpi == (300, 300)
+    assert written.header.dpi == (300, 300)
     for found, page in zip(written.pages, pages):
         assert found.pixels.dtype == bool
         np.testing.assert_array_equal(found.pixels, halftoner.run(page, seed=4))
