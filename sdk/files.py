@@ -153,28 +153,31 @@ def encode(file: ImageFile, format: str) -> bytes:
         return encode_tiff(arrays, [page.header for page in pages]) if format == "TIFF" else encode_png(arrays[0], file.header)
     if format == "MP4":
         return encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
-    images = [picture_to_pil(page) for page in pages]
     try:
         if format == "TIFF":
-            return _encode_tiff(images, [page.header for page in pages])
+            return _encode_tiff(pages)
+        images = [picture_to_pil(page) for page in pages]
         stream = io.BytesIO()
         images[0].save(stream, format=format, **_save_options(file, format, images))
         return stream.getvalue()
     except ENCODER_ERRORS as error:
-        size = f"{images[0].width}x{images[0].height} px, mode {images[0].mode}, {len(images)} page(s)"
+        first = picture_to_pil(pages[0])
+        size = f"{first.width}x{first.height} px, mode {first.mode}, {len(pages)} page(s)"
         raise ImageWriteError(f"{format} cannot hold this picture of {size} ({error}); write .png or .tif instead.") from error
 
 
-def _encode_tiff(images: list[Image.Image], headers: list[Header]) -> bytes:
-    """Each page with its own header: Pillow's ``save_all`` gives them all that of the first."""
+def _encode_tiff(pages: Sequence[Picture]) -> bytes:
+    """Page by page, each with its own header: Pillow's ``save_all`` takes them all at once, and gives them that of the first."""
     stream = io.BytesIO()
-    exifs = [header.exif_for(*image.size) for image, header in zip(images, headers)]
-    with AppendingTiffWriter(stream) as pages:
-        for image, header, exif in zip(images, headers, exifs):
+    exifs = []
+    with AppendingTiffWriter(stream) as writer:
+        for page in pages:
+            image, header = picture_to_pil(page), page.header
+            exifs.append(header.exif_for(*image.size))
             compression = "group4" if image.mode == "1" else "tiff_adobe_deflate"
-            options = {"dpi": header.dpi, "icc_profile": header.icc_profile, "tiffinfo": tiff_tags(exif)}
-            image.save(pages, format="TIFF", compression=compression, **options)
-            pages.newFrame()
+            tags = {"dpi": header.dpi, "icc_profile": header.icc_profile, "tiffinfo": tiff_tags(exifs[-1])}
+            image.save(writer, format="TIFF", compression=compression, **tags)
+            writer.newFrame()
     return with_folders(stream.getvalue(), exifs)
 
 

@@ -36,7 +36,8 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return restored
     if isinstance(image, bytes):
         file = files.read(image)
-        pages = _restore_pages(file, restore)
+        pages = list(file.pages)
+        _restore_pages(pages, restore)
         fits = file.format in files.FORMATS.values() and files.why_not(pages, file.format) is None
         return files.encode(file.with_pages(pages, scale), file.format if fits else "PNG")
     if isinstance(image, (str, os.PathLike)):
@@ -71,29 +72,32 @@ def restore_file(
     file, format = files.read(source), files.format_for(target)
     if reason := files.why_not([_as_restored(page) for page in file.pages], format):
         raise ImageWriteError(f"{target}: {reason}")
-    pages = _restore_pages(file, restore, on_page)
-    kept = [_as_it_was(before, after) for before, after in zip(file.pages, pages)]
-    files.write(target, file.with_pages(pages if files.why_not(kept, format) else kept, scale), overwrite)
+    pages, file = list(file.pages), replace(file, pages=())  # nobody else holds the pages, so that each goes when its restoration comes
+
+    def restore_or_keep(page: Picture) -> Picture:
+        restored = restore(page)
+        return page if _is_as_it_was(page, restored) and files.why_not([page], format) is None else restored
+
+    _restore_pages(pages, restore_or_keep, on_page)
+    files.write(target, file.with_pages(pages, scale), overwrite)
 
 
-def _restore_pages(file: files.ImageFile, restore: Restore, on_page: Callable[[int, int], None] | None = None) -> list[Picture]:
-    restored = []
-    for i, page in enumerate(file.pages, start=1):
+def _restore_pages(pages: list[Picture], restore: Restore, on_page: Callable[[int, int], None] | None = None) -> None:
+    """Put each page's restoration in its place."""
+    for i in range(len(pages)):
         try:
-            restored.append(restore(page))
+            pages[i] = restore(pages[i])
         except UnsupportedImageError as error:
-            if len(file.pages) == 1:
+            if len(pages) == 1:
                 raise
-            raise UnsupportedImageError(f"Page {i} of {len(file.pages)}: {error}") from error
+            raise UnsupportedImageError(f"Page {i + 1} of {len(pages)}: {error}") from error
         if on_page:
-            on_page(i, len(file.pages))
-    return restored
+            on_page(i + 1, len(pages))
 
 
-def _as_it_was(before: Picture, after: Picture) -> Picture:
-    """A page of 1 bit that came back unchanged, such as one of text, stays one; else ``after``."""
-    same = before.pixels.dtype == np.bool_ and np.array_equal(after.pixels, before.pixels * np.uint8(255))
-    return before if same else after
+def _is_as_it_was(before: Picture, after: Picture) -> bool:
+    """Whether a page of 1 bit, such as one of text, came back unchanged."""
+    return before.pixels.dtype == np.bool_ and np.array_equal(after.pixels, before.pixels * np.uint8(255))
 
 
 def _as_restored(page: Picture) -> Picture:

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import struct
+import weakref
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, M
 from sdk.files import ImageFile, encode, read, write
 from sdk.headers import Header
 from sdk.images import Picture, picture_to_array
+from sdk.same_kind import restore_file
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 DPI = (300.0, 150.0)
@@ -796,3 +798,28 @@ def test_results_beyond_4_gib_are_refused_in_our_words(monkeypatch: pytest.Monke
     monkeypatch.setattr(files, "with_folders", fail(struct.error("'L' format requires 0 <= number <= 4294967295")))
     with pytest.raises(ImageWriteError, match="TIFF cannot hold this picture"):
         encode(one_page(GREY), "TIFF")
+
+
+def test_each_page_goes_when_its_restoration_comes(tmp_path: Path) -> None:
+    """So a book takes memory for its pages once."""
+    write(tmp_path / "in.tif", ImageFile([Picture(page) for page in frames(4)]))
+    seen: list[weakref.ref] = []
+
+    def restore(page: Picture) -> Picture:
+        assert not any(reference() is not None for reference in seen)
+        seen.append(weakref.ref(page.pixels))
+        return page.with_pixels(255 - page.pixels)
+
+    restore_file(tmp_path / "in.tif", tmp_path / "out.tif", restore)
+    assert len(seen) == 4
+    for page, array in zip(read(tmp_path / "out.tif").pages, frames(4)):
+        np.testing.assert_array_equal(page.pixels, 255 - array)
+
+
+def test_pages_of_1_bit_beside_grey_ones_are_coded_as_such() -> None:
+    data = encode(ImageFile([Picture(WHITE), Picture(GREY)]), "TIFF")
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.mode, image.info["compression"]) == ("1", "group4")
+    first, second = read(data).pages
+    np.testing.assert_array_equal(first.pixels, WHITE)
+    np.testing.assert_array_equal(second.pixels, GREY)
