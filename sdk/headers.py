@@ -32,7 +32,7 @@ class Header:
 
     def scaled(self, scale: float) -> Header:
         """Of the page at ``scale`` times as many px: the printed size stays."""
-        return replace(self, dpi=tuple(value * scale for value in self.dpi) if self.dpi else None)
+        return replace(self, dpi=(self.dpi[0] * scale, self.dpi[1] * scale) if self.dpi else None)
 
     def exif_for(self, width: int, height: int) -> Image.Exif | None:
         """EXIF of the page at this size, px: what EXIF says twice (size, resolution) says the same."""

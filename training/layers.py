@@ -138,7 +138,9 @@ def page(result: dict) -> str:
         f"{PROTOCOL}. Each network learnt for {result['steps']:,} steps from the same crops with the same optimiser\n"
         f"({optimiser['name']} at {optimiser['learning_rate']:g}), from the squared error of pixels or of the features of one layer\n"
         f"of {result['vgg']}; measured are its averaged weights, in bf16.\n"
-        "The paper trains far longer, on VGG19 up to conv5_1: this shows what a layer does, not what it may reach.\n"
+        "The paper trains far longer, on VGG19 up to conv5_1: this shows what a layer does, not what it may reach. From conv2_1 on the\n"
+        "features lie behind VGG's pooling, which hardly sees a grid of 2 px (from conv3_1 on, of 4 px): networks that learn from one of\n"
+        "these layers alone may draw it.\n"
         f"Trained and measured on {'; '.join(dict.fromkeys(row['machine'] for row in rows))}.",
     ]
     for task, title in (("bits", "Pictures of few bits, colour"), ("halftones", "Floyd-Steinberg halftones")):
