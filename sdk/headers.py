@@ -86,7 +86,7 @@ def header_of(image: Image.Image, orientation: int = 1) -> Header:
     else:
         dpi, icc_profile, kept = resolution(image.info.get("dpi")), image.info.get("icc_profile"), None
     if dpi and orientation in (5, 6, 7, 8):
-        dpi = dpi[::-1]
+        dpi = (dpi[1], dpi[0])
     return Header(dpi, icc_profile, _kept(exif_of(image), kept))
 
 
