@@ -59,12 +59,12 @@ def test_refusals(dots: np.ndarray) -> None:
         OpenVinoBackend(MODEL, precision="int3")
 
 
-def test_precisions_that_do_not_exist_are_refused_by_every_backend() -> None:
+def test_options_that_do_not_exist_are_refused_by_every_backend() -> None:
     for backend in ("onnxruntime", "openvino", "tensorrt"):
         with pytest.raises(OptionError, match=r"'fp17' is unknown\. Did you mean 'fp16'"):
             sdk.InverseHalftoner("fast", backend=backend, precision="fp17")
-    with pytest.raises(OptionError, match="threads"):
-        OpenVinoBackend(MODEL, threads=0)
+        with pytest.raises(OptionError, match="threads is 0; it must be a whole number from 1"):
+            sdk.InverseHalftoner("fast", backend=backend, threads=0)
     with pytest.raises(ModelError):
         OpenVinoBackend(b"no model")
     with pytest.raises(InferenceError, match="tile of 20x16"):
