@@ -100,14 +100,18 @@ def _tiff_resolution(tags: Mapping[int, Any]) -> tuple[float, float] | None:
 
 def _kept(exif: Image.Exif, tags: Sequence[int] | None) -> bytes | None:
     """EXIF of these tags (None: of all) without the orientation; what is damaged is left out."""
-    try:
-        kept = Image.Exif()
-        for tag, value in exif.items():
-            if tag != ORIENTATION and (tags is None or tag in tags):
-                kept[tag] = _folder(exif, tag) if tag in FOLDERS else _as_bytes(value)
-        return kept.tobytes() if len(kept) else None
-    except Exception:  # values of types that no tag of that name has
-        return None
+    kept = Image.Exif()
+    for tag in exif:
+        if tag == ORIENTATION or (tags is not None and tag not in tags):
+            continue
+        alone = Image.Exif()
+        try:
+            alone[tag] = _folder(exif, tag) if tag in FOLDERS else _as_bytes(exif[tag])
+            alone.tobytes()
+        except Exception:  # a value of a type that no tag of that name has, or that points out of the file
+            continue
+        kept[tag] = alone[tag]
+    return kept.tobytes() if len(kept) else None
 
 
 def _as_bytes(value: Any) -> Any:

@@ -722,8 +722,13 @@ def test_damaged_exif_does_not_cost_the_picture(format: str) -> None:
 
 def test_values_of_foreign_types_do_not_cost_the_picture() -> None:
     stream = io.BytesIO()
-    tifffile.imwrite(stream, GREY, extratags=[(306, "d", 1, 1.5, True)], metadata=None)
-    np.testing.assert_array_equal(read(stream.getvalue()).pages[0].pixels, GREY)
+    tifffile.imwrite(stream, GREY, extratags=[(306, "d", 1, 1.5, True)], metadata=None, description="a caption")
+    (page,) = read(stream.getvalue()).pages
+    np.testing.assert_array_equal(page.pixels, GREY)
+    kept = Image.Exif()
+    kept.load(page.header.exif or b"")
+    assert kept[270] == "a caption"
+    assert 306 not in kept
 
 
 def test_a_resolution_of_zero_is_none() -> None:
