@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from sdk.errors import ImageReadError, MissingDependencyError, UnsupportedImageError
-from sdk.headers import ASCII, Header, orientation_of, tiff_tags, with_folders
+from sdk.headers import ASCII, BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, Header, tiff_tags, with_folders
 from sdk.images import Picture
 
-BITS_PER_SAMPLE, PHOTOMETRIC, RGB = 258, 262, 2  # TIFF tags, and the value of the second for RGB
-PLANAR_CONFIGURATION, SEPARATE = 284, 2
+RGB, SEPARATE = 2, 2
+"""Values of the TIFF tags PHOTOMETRIC and PLANAR_CONFIGURATION."""
 JPEG2000_SIZE = b"\xff\x4f\xff\x51"
 """What a JPEG 2000 codestream begins with; 42 bytes on stands the depth of its first channel."""
 
@@ -32,7 +32,7 @@ def is_deep_colour(data: bytes, image: Image.Image) -> bool:
         return any("16" in str(entry[3]) for entry in getattr(image, "tile", ())) and image.mode in ("RGB", "RGBA", "LA")
     if image.format == "PPM" and data[:2] == b"P6":
         white = int(re.sub(rb"#[^\n]*", b"", data[:4096]).split()[3])
-        if white not in (255, 65535) and white > 255:
+        if 255 < white != 65535:
             raise UnsupportedImageError(f"Found a PPM in colour whose white is {white}; accepted: up to 255, or 65535. Scale it first.")
         return white == 65535
     if image.format == "JPEG2000" and image.mode not in ("L", "LA", "I;16"):
@@ -62,7 +62,7 @@ def _is_deep_page(page: Image.Image) -> bool:
 
 
 def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
-    """The pages as uint16 HxWx3 (HxW for grey with alpha), turned upright, with or without alpha."""
+    """The pages as uint16 HxWx3 (HxW for grey with alpha), with or without alpha; those of TIFF turned upright."""
     if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) != RGB:  # type: ignore[attr-defined]
         raise UnsupportedImageError(f"Found a 16-bit TIFF in colour mode {image.mode}; accepted: RGB and RGBA. Convert it to RGB first.")
     encoded = np.frombuffer(data, np.uint8)
@@ -74,21 +74,11 @@ def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
     if not arrays or any(array.ndim != 3 or array.dtype != np.uint16 for array in arrays):
         raise ImageReadError("its 16-bit colour cannot be decoded, so it is damaged or cut short; copy or download it again.")
     arrays = [cv2.cvtColor(array, _SWAPPED[array.shape[2]]) for array in arrays]
-    if image.format == "PNG":  # OpenCV has already turned TIFF pages
-        arrays = [turn_upright(array, orientation_of(image)) for array in arrays]
     colours = 0 if image.mode == "LA" else slice(3)
     return [Picture(array[..., colours], array[..., 3] if array.shape[2] == 4 else None) for array in arrays]
 
 
 _SWAPPED = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}  # the same swap in both directions
-
-
-def turn_upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply an EXIF orientation, 1..8: mirrored if 2, 4, 5 or 7, then turned."""
-    if orientation in (2, 4, 5, 7):
-        array = array[:, ::-1]
-    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)  # counter-clockwise
-    return np.ascontiguousarray(np.rot90(array, quarter_turns))
 
 
 def encode_tiff(arrays: Sequence[np.ndarray], headers: Sequence[Header]) -> bytes:

@@ -17,10 +17,20 @@ import numpy as np
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from sdk.deep_colour import encode_png, encode_tiff, is_deep_colour, read_deep_colour, turn_upright
+from sdk.deep_colour import encode_png, encode_tiff, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
 from sdk.headers import Header, header_of, orientation_of, tiff_tags, with_folders
-from sdk.images import Picture, check_size, from_unit, grey_if_all_grey, picture_from_pil, picture_to_array, picture_to_pil, to_unit
+from sdk.images import (
+    Picture,
+    check_size,
+    from_unit,
+    grey_if_all_grey,
+    picture_from_pil,
+    picture_to_array,
+    picture_to_pil,
+    to_unit,
+    upright,
+)
 from sdk.video import encode_mp4
 from sdk.whole_files import write_whole
 
@@ -98,23 +108,21 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
     # the further frames of an MPO are other views or thumbnails of the same photograph
     frames = [image] if first_page_only or image.format == "MPO" else ImageSequence.Iterator(image)
     decoded = iter(read_deep_colour(data, image)) if deep else None
+    is_tiff = image.format == "TIFF"  # its pages are turned as they are decoded, and Pillow then forgets how they lay
     pages = []
     for frame in frames:
-        of_tiff = orientation_of(frame) if image.format == "TIFF" else 1  # asked before Pillow turns the page, and forgets it
-        picture = next(decoded) if decoded else _upright(frame)
-        pages.append(replace(picture, header=header_of(frame, max(of_tiff, orientation_of(frame)))))
+        if not is_tiff:
+            frame.load()  # asking a PNG for EXIF would load it, too, and hide its damage
+        orientation = orientation_of(frame)
+        if decoded:
+            picture = next(decoded)
+        else:
+            frame.load()
+            picture = picture_from_pil(frame)
+        pages.append(replace(picture if is_tiff else upright(picture, orientation), header=header_of(frame, orientation)))
     if image.format == "GIF":
         pages = grey_if_all_grey(pages)  # Pillow gives the later frames of a grey GIF as RGB or RGBA
     return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
-
-
-def _upright(frame: Image.Image) -> Picture:
-    frame.load()  # before EXIF is asked for, which loads a PNG, and would hide its damage
-    picture, orientation = picture_from_pil(frame), orientation_of(frame)  # Pillow has already turned pages of TIFF
-    if orientation == 1:
-        return picture
-    alpha = None if picture.alpha is None else turn_upright(picture.alpha, orientation)
-    return replace(picture, pixels=turn_upright(picture.pixels, orientation), alpha=alpha)
 
 
 def format_for(path: str | os.PathLike) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 258, 262, 284
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, ICC_PROFILE = 274, 282, 283, 296, 34675
 INCH, CENTIMETRE = 2, 3
 EXIF_WIDTH, EXIF_HEIGHT = 40962, 40963
@@ -165,8 +166,7 @@ def with_folders(tiff: bytes, pages: Sequence[Image.Exif | None]) -> bytes:
 def _directory(head: bytes, group: int, values: dict[int, Any], offset: int) -> bytes:
     directory = ImageFileDirectory_v2(head, group=group)
     for tag, value in values.items():
-        directory[tag] = value
         if isinstance(value, str):
-            directory[tag] = value.encode("latin-1", "replace")
             directory.tagtype[tag] = ASCII
+        directory[tag] = _as_bytes(value)
     return directory.tobytes(offset)

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from sdk.errors import ImageReadError, UnsupportedImageError
-from sdk.headers import Header
+from sdk.headers import BITS_PER_SAMPLE, PHOTOMETRIC, Header
 
 MIN_SIDE = 8
 """px; a smaller picture holds too few dots to say anything about tone."""
 
-BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
-"""TIFF tags, and the value of the second where white is 0."""
+WHITE_IS_ZERO = 0
+"""A value of the TIFF tag PHOTOMETRIC."""
 
 ACCEPTED = "Accepted: HxW, HxWx3 or HxWx4 (RGB, RGBA), of bool, uint8, uint16, or float32 in [0, 1]."
 
@@ -150,6 +150,18 @@ def _of_16_bits(image: Image.Image) -> np.ndarray:
         if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
             values = 65535 - values
     return values
+
+
+def upright(picture: Picture, orientation: int) -> Picture:
+    """Apply an EXIF orientation, 1..8: mirrored if 2, 4, 5 or 7, then turned."""
+    if orientation == 1:
+        return picture
+    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)  # counter-clockwise
+
+    def turned(plane: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(plane[:, ::-1] if orientation in (2, 4, 5, 7) else plane, quarter_turns))
+
+    return replace(picture, pixels=turned(picture.pixels), alpha=None if picture.alpha is None else turned(picture.alpha))
 
 
 def _with_transparent_level(image: Image.Image, level: int | tuple[int, ...], duration: float | None) -> Picture:

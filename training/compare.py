@@ -86,16 +86,17 @@ def load_comparison(only: list[str] | None = None) -> Comparison:
 def compare(comparison: Comparison, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Path | None = None) -> Iterator[dict]:
     """One row a contender, trained and measured as far as that is not done yet."""
     sets = {name: photos for name, photos in test_sets(data).items() if name in SETS}
+    accelerator = Accelerator(mixed_precision="bf16")
     for contender in comparison.contenders:
         recipe, run = comparison.recipe(contender, steps), runs / contender.name
         model, _, progress = load_model(trained(recipe, data, run, vgg))
-        restore = restorer(model, Accelerator(mixed_precision="bf16"))
+        restore = restorer(model, accelerator)
         tasks = {name: partial(measure, restore, DITHERS[0], sets[name], lpips) for name in SETS if name in sets}
         yield {
             **asdict(contender),
             **facts(recipe),
             "seconds_per_step": round(progress["seconds"] / steps, 3),
-            **measured(tasks, run / SCORES),
+            **measured(tasks, run / SCORES, accelerator.device),
         }
 
 
@@ -111,9 +112,8 @@ def trained(recipe: Recipe, data: Path, run: Path, vgg: Path | None) -> Path:
     return train(recipe, data, run, vgg=vgg)
 
 
-def measured(tasks: dict[str, Callable[[], dict]], path: Path) -> dict[str, Any]:
+def measured(tasks: dict[str, Callable[[], dict]], path: Path, device: torch.device) -> dict[str, Any]:
     """Machine and scores of the finished run: what each task gives. They are kept in ``path``, each as soon as it is done."""
-    device = Accelerator(mixed_precision="bf16").device
     result = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine(device), "scores": {}}
     for name, task in tasks.items():
         if name not in result["scores"]:

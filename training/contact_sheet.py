@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdk.images import from_unit
 from training.config import Recipe, load_recipe
-from training.data import Pairs
+from training.data import Pairs, as_pictures
 from training.errors import said_plainly
 
 GAP = 6
@@ -25,7 +24,7 @@ def contact_sheet(recipe: Recipe, data: Path, rows: int = 8, columns: int = 4, c
     families, planes = (*drawn.mix, *drawn.prints), recipe.model.get("planes", 1)
     pairs = Pairs(data / "train", families, crop, rows * columns, 1, drawn.seed, planes, drawn.margin)
     # without what the network is told
-    inputs, targets = (from_unit(batch[:, :planes].permute(0, 2, 3, 1).squeeze(-1).numpy(), np.uint8) for batch in pairs[0])
+    inputs, targets = (as_pictures(batch[:, :planes]) for batch in pairs[0])
     cells = [_framed(np.concatenate([before, after], axis=1)) for before, after in zip(inputs, targets)]
     return np.concatenate([np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)], axis=0)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sdk.images import from_unit
 from training.degradations import Degradation, degrade
 from training.errors import TrainingError
 
@@ -106,3 +107,8 @@ class Pairs(Dataset):
 def as_tensor(pictures: np.ndarray) -> Tensor:
     """float32 NxHxW or NxHxWx3 -> (N, 1 or 3, H, W)."""
     return torch.from_numpy(pictures)[:, None] if pictures.ndim == 3 else torch.from_numpy(pictures).permute(0, 3, 1, 2)
+
+
+def as_pictures(tensor: Tensor) -> np.ndarray:
+    """(N, 1 or 3, H, W) in [0, 1], of any precision, on any device -> uint8 NxHxW or NxHxWx3."""
+    return from_unit(tensor.float().permute(0, 2, 3, 1).squeeze(-1).cpu().numpy(), np.uint8)

@@ -9,7 +9,7 @@ models.md with the tables of all models measured so far. The baselines are measu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,12 @@ def tuning_pictures(data: Path, count: int = 10) -> list[np.ndarray]:
 
 def measure(restore: Restore, dither: Dither, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
     """Mean PSNR (dB), SSIM and LPIPS over the pictures of one set."""
-    scores = []
-    for photo in photos:
-        restored = restore(dither(photo))
-        scores.append((psnr(restored, photo), ssim(restored, photo), lpips(restored, photo)))
-    means = np.mean(scores, axis=0)
+    return mean_scores(((restore(dither(photo)), photo) for photo in photos), lpips)
+
+
+def mean_scores(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lpips: Lpips) -> dict[str, float]:
+    """The same of (restoration, photograph) pairs."""
+    means = np.mean([(psnr(restored, photo), ssim(restored, photo), lpips(restored, photo)) for restored, photo in pairs], axis=0)
     return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
 
 

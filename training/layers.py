@@ -1,20 +1,18 @@
 """Which layer of VGG a loss should look at: ``python -m training.layers --data DIR --steps 400 -o docs``.
 
-After Tables II and III of Hou & Qiu (2017).
-One U-Net of the paper's kind for pictures of few bits, another for Floyd-Steinberg halftones; each learns once from the squared
-error of pixels and once from that of the features of each layer, as layers.toml says. Layers that the VGG weights at hand lack
-are left out (those of the data folder end at conv4_3). Runs are kept in runs/layers/<task>-<loss>: what was done is not done
-again. Writes evaluations/layers/layers.json and layers.md.
+After Tables II and III of Hou & Qiu (2017): one U-Net of the paper's kind for pictures of few bits, another for Floyd-Steinberg
+halftones; each learns once from the squared error of pixels and once from that of the features of each layer, as layers.toml
+says. Layers that the VGG weights at hand lack are left out (those of the data folder end at conv4_3). Runs are kept in
+runs/layers/<task>-<loss>: what was done is not done again. Writes evaluations/layers/layers.json and layers.md.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +24,13 @@ from sdk.images import from_unit
 from training.arguments import count
 from training.checkpoints import load_model
 from training.compare import SCORES, measured, trained
-from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
-from training.data import as_tensor, read_rgb
+from training.config import LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
+from training.data import as_pictures, as_tensor, read_rgb
 from training.degradations import BitDepth, Degradation, HalftoneFamily
 from training.errors import TrainingError, said_plainly
-from training.evaluate import PROTOCOL, test_sets
+from training.evaluate import PROTOCOL, mean_scores, test_sets
 from training.evaluate_companding import BITS
-from training.metrics import Lpips, psnr, ssim
+from training.metrics import Lpips
 from training.perceptual import VGG_WEIGHTS, layer_names
 from training.results import lpips_of, write
 
@@ -47,16 +45,6 @@ KINDS: dict[str, dict[str, Degradation]] = {
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a network learns to restore."""
-
-    name: str
-    architecture: str
-    data: DataConfig
-    model: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class NamedLoss:
     name: str
     loss: LossConfig
@@ -64,22 +52,16 @@ class NamedLoss:
 
 @dataclass(frozen=True)
 class Study:
+    """``tasks``: what a network learns to restore; the rest of their recipes is the study's."""
+
     optimiser: OptimiserConfig
     validation: ValidationConfig
-    tasks: tuple[Task, ...]
+    tasks: tuple[Recipe, ...]
     losses: tuple[NamedLoss, ...]
 
-    def recipe(self, task: Task, loss: NamedLoss, steps: int) -> Recipe:
-        return Recipe(
-            name=f"{task.name}-{loss.name}",
-            architecture=task.architecture,
-            data=task.data,
-            steps=steps,
-            model=task.model,
-            loss=loss.loss,
-            optimiser=self.optimiser,
-            validation=self.validation,
-        )
+    def recipe(self, task: Recipe, loss: NamedLoss, steps: int) -> Recipe:
+        shared = {"optimiser": self.optimiser, "validation": self.validation}
+        return replace(task, name=f"{task.name}-{loss.name}", steps=steps, loss=loss.loss, **shared)
 
 
 def load_study() -> Study:
@@ -91,7 +73,7 @@ def study(plan: Study, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Pa
     photos = test_sets(data, read_rgb).get(PROTOCOL)
     if photos is None:
         raise TrainingError(f"{data}/test has no coco_val50, on which the layers are compared.")
-    layers = layer_names(vgg)
+    layers, accelerator = layer_names(vgg), Accelerator(mixed_precision="bf16")
     for task in plan.tasks:
         for loss in plan.losses:
             recipe = plan.recipe(task, loss, steps)
@@ -100,10 +82,11 @@ def study(plan: Study, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Pa
                 continue
             run = runs / recipe.name
             model, _, progress = load_model(trained(recipe, data, run, vgg))
-            restore = restorer(model, Accelerator(mixed_precision="bf16"))
+            restore = restorer(model, accelerator)
             kinds = {name: partial(measure, restore, kind, photos, lpips) for name, kind in KINDS[task.name].items()}
             seconds = round(progress["seconds"] / steps, 3)
-            yield {"task": task.name, "loss": loss.name, "seconds_per_step": seconds, **measured(kinds, run / SCORES)}
+            scores = measured(kinds, run / SCORES, accelerator.device)
+            yield {"task": task.name, "loss": loss.name, "seconds_per_step": seconds, **scores}
 
 
 def restorer(model: nn.Module, accelerator: Accelerator) -> Callable[[np.ndarray], np.ndarray]:
@@ -114,19 +97,15 @@ def restorer(model: nn.Module, accelerator: Accelerator) -> Callable[[np.ndarray
     def restore(planes: np.ndarray) -> np.ndarray:
         with accelerator.autocast():
             restored = model(as_tensor(planes[None]).to(accelerator.device, memory_format=torch.channels_last))
-        return from_unit(restored[0].float().permute(1, 2, 0).cpu().numpy(), np.uint8)
+        return as_pictures(restored)[0]
 
     return restore
 
 
 def measure(restore: Callable[[np.ndarray], np.ndarray], kind: Degradation, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
     """Mean PSNR (dB), SSIM and LPIPS over the pictures."""
-    scores = []
-    for photo in photos:
-        degraded, target = kind(photo, np.random.default_rng(0))
-        restored, wanted = restore(degraded), from_unit(target, np.uint8)
-        scores.append((psnr(restored, wanted), ssim(restored, wanted), lpips(restored, wanted)))
-    return dict(zip(("psnr", "ssim", "lpips"), np.mean(scores, axis=0).round(4).tolist()))
+    pairs = (kind(photo, np.random.default_rng(0)) for photo in photos)
+    return mean_scores(((restore(degraded), from_unit(target, np.uint8)) for degraded, target in pairs), lpips)
 
 
 def page(result: dict) -> str:

@@ -42,8 +42,7 @@ class VggFeatures(nn.Module):
         if layer not in names:
             raise OptionError(f"{weights} has no layer {layer!r}.{nearest(layer, names)}")
         self.names = names[: names.index(layer) + 1]
-        for name in self.names:
-            index = indices[name]
+        for name, index in zip(self.names, indices.values()):
             self.register_buffer(f"{name}_weight", stored[f"features.{index}.weight"].float())
             self.register_buffer(f"{name}_bias", stored[f"features.{index}.bias"].float())
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])

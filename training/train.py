@@ -28,7 +28,7 @@ from sdk.images import from_unit, to_unit
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
 from training.config import OptimiserConfig, Recipe, load_recipe
-from training.data import Pairs, as_tensor, photo_paths, read_grey, read_rgb
+from training.data import Pairs, as_pictures, as_tensor, photo_paths, read_grey, read_rgb
 from training.degradations import with_method
 from training.errors import said_plainly
 from training.losses import Loss
@@ -193,7 +193,7 @@ def validate(model: nn.Module, examples: Examples, device: torch.device, recipe:
             halftones = torch.cat([halftones, noise], dim=1)
         with torch.autocast(device.type, torch.bfloat16):
             restored = model(halftones.to(device, memory_format=torch.channels_last))
-        return from_unit(restored.float()[0].permute(1, 2, 0).squeeze(-1).cpu().numpy(), np.uint8)
+        return as_pictures(restored)[0]
 
     return {method: float(np.mean([score(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
 

@@ -91,8 +91,7 @@ def open_backend(
         if not hasattr(model, "run") or not hasattr(model, "metadata"):
             raise OptionError(f"model is a {type(model).__name__}; give a name, a path or a Backend.")
         return model, f"the model on {model.name}"
-    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
-        raise OptionError(f"threads is {threads!r}; it must be a whole number from 1, or left out, for one a core.")
+    threads = thread_count(threads)
     if device not in DEVICES:
         raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
     if backend not in BACKENDS:
@@ -122,6 +121,13 @@ def open_backend(
             "use backend='openvino' (--backend openvino; bf16, on the CPU) or backend='tensorrt' (--backend tensorrt; fp16, bf16)."
         )
     return opened, where
+
+
+def thread_count(asked: int | None) -> int | None:
+    """What was asked for, or None for one thread a core; an ``OptionError`` where it is no count."""
+    if asked is not None and not (isinstance(asked, Integral) and asked >= 1):
+        raise OptionError(f"threads is {asked!r}; it must be a whole number from 1, or left out, for one a core.")
+    return None if asked is None else int(asked)
 
 
 def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend:

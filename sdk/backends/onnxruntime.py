@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from sdk.backends import thread_count
 from sdk.errors import DeviceError, InferenceError, ModelError
 from sdk.onnx_precision import precision_of
 
@@ -42,8 +43,8 @@ class OnnxRuntimeBackend:
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = int(threads)
+        if count := thread_count(threads):
+            options.intra_op_num_threads = count
         said = load_cuda_libraries() if device == "cuda" else ""
         try:
             self.session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sdk.backends import thread_count
 from sdk.errors import DeviceError, InferenceError, MissingDependencyError, ModelError, OptionError
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import precision_of
@@ -50,8 +51,8 @@ class OpenVinoBackend:
             raise DeviceError(f"This CPU has no bf16 arithmetic (it offers {', '.join(offered)}); use precision='fp32' (--precision fp32).")
         hint = "bf16" if precision == "bf16" else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            self._settings["INFERENCE_NUM_THREADS"] = int(threads)
+        if count := thread_count(threads):
+            self._settings["INFERENCE_NUM_THREADS"] = count
         try:
             self._model = self._core.read_model(model)
         except RuntimeError as error:

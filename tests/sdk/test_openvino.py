@@ -65,6 +65,8 @@ def test_options_that_do_not_exist_are_refused_by_every_backend() -> None:
             sdk.InverseHalftoner("fast", backend=backend, precision="fp17")
         with pytest.raises(OptionError, match="threads is 0; it must be a whole number from 1"):
             sdk.InverseHalftoner("fast", backend=backend, threads=0)
+    with pytest.raises(OptionError, match="threads"):
+        OpenVinoBackend(MODEL, threads=0)
     with pytest.raises(ModelError):
         OpenVinoBackend(b"no model")
     with pytest.raises(InferenceError, match="tile of 20x16"):

@@ -6,13 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
 from sdk.errors import OptionError
+from tests.training.conftest import write_photos
 from training import compare
 from training.checkpoints import WEIGHTS, load_weights
 from training.errors import TrainingError
@@ -27,17 +27,13 @@ TWO = ["DnCNN", "fast"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
     """A photograph of 128x128 px each in train/ and val/, one of 70x54 px in a test set, and one in a set that is not compared on."""
-    root = tmp_path_factory.mktemp("photos")
-    for name, crop in (
-        ("train/a", photo[:128, :128]),
-        ("val/b", photo[200:328, :128]),
-        ("test/set5/c", photo[300:370, 300:354]),
-        ("test/other/d", photo[:64, :64]),
-    ):
-        path = root / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), crop)
-    return root
+    crops = {
+        "train/a": photo[:128, :128],
+        "val/b": photo[200:328, :128],
+        "test/set5/c": photo[300:370, 300:354],
+        "test/other/d": photo[:64, :64],
+    }
+    return write_photos(tmp_path_factory.mktemp("photos"), crops)
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from sdk.halftoning.palettes import quantise_bits
+from tests.training.conftest import write_photos
 from tests.training.test_losses import vgg_file
 from training import layers
 from training.errors import TrainingError
@@ -20,12 +20,8 @@ from training.models import build
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
-    root = tmp_path_factory.mktemp("photos")
-    for name, crop in (("train/a", photo[:128, :128]), ("val/b", photo[200:264, :64]), ("test/coco_val50/c", photo[300:364, 300:364])):
-        path = root / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), crop)
-    return root
+    crops = {"train/a": photo[:128, :128], "val/b": photo[200:264, :64], "test/coco_val50/c": photo[300:364, 300:364]}
+    return write_photos(tmp_path_factory.mktemp("photos"), crops)
 
 
 @pytest.fixture
@@ -72,8 +68,7 @@ def test_the_deepest_layer_needs_the_deepest_weights(tmp_path: Path) -> None:
 
 
 def test_without_the_papers_pictures_it_says_so(tmp_path: Path, photo: np.ndarray) -> None:
-    (tmp_path / "test" / "kodak24").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "test" / "kodak24" / "a.png"), photo[:64, :64])
+    write_photos(tmp_path, {"test/kodak24/a": photo[:64, :64]})
     with pytest.raises(TrainingError, match="coco_val50"):
         list(layers.study(layers.load_study(), 1, tmp_path, tmp_path, lambda a, b: 0.0, vgg_file(tmp_path / "vgg.npz", 10)))
 
