@@ -1,19 +1,17 @@
-"""16-bit colour files, which Pillow would cut to 8 bits: read by OpenCV, written by OpenCV (PNG) and tifffile (TIFF, extra ``tiff``)."""
+"""16-bit colour, which Pillow would cut to 8 bits: read by OpenCV, as PNG written by it, too (as TIFF by ``sdk.tiff``)."""
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import zlib
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
-from sdk.errors import ImageReadError, MissingDependencyError, UnsupportedImageError
-from sdk.headers import ASCII, BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, Header, tiff_tags, with_folders
+from sdk.errors import ImageReadError, UnsupportedImageError
+from sdk.headers import BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, Header
 from sdk.images import Picture
 
 RGB, SEPARATE = 2, 2
@@ -79,31 +77,6 @@ def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
 
 
 _SWAPPED = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}  # the same swap in both directions
-
-
-def encode_tiff(arrays: Sequence[np.ndarray], headers: Sequence[Header]) -> bytes:
-    """Pages of HxW, HxWx3 or HxWx4 as one zlib-compressed TIFF, each with its header."""
-    try:
-        import tifffile
-    except ImportError as error:
-        raise MissingDependencyError("Writing 16-bit colour TIFF needs tifffile: pip install 'inverse-halftoner[tiff]'.") from error
-    stream = io.BytesIO()
-    exifs = [header.exif_for(array.shape[1], array.shape[0]) for array, header in zip(arrays, headers)]
-    with tifffile.TiffWriter(stream) as tiff:
-        for array, header, exif in zip(arrays, headers, exifs):
-            texts = {tag: text + b"\0" for tag, text in tiff_tags(exif).items() if isinstance(text, bytes)}
-            tiff.write(
-                array,
-                photometric="minisblack" if array.ndim == 2 else "rgb",
-                compression="zlib",
-                metadata=None,
-                software=False,
-                extratags=[(tag, ASCII, None, text, True) for tag, text in texts.items()],
-                iccprofile=header.icc_profile,
-                extrasamples=["unassalpha"] if array.ndim == 3 and array.shape[2] == 4 else None,
-                **({"resolution": header.dpi, "resolutionunit": "INCH"} if header.dpi else {}),
-            )
-    return with_folders(stream.getvalue(), exifs)
 
 
 def encode_png(array: np.ndarray, header: Header) -> bytes:

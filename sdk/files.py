@@ -6,33 +6,34 @@ A file is written beside its target and renamed, so a failure leaves nothing beh
 from __future__ import annotations
 
 import io
+import itertools
 import os
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence
-from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from sdk.deep_colour import encode_png, encode_tiff, is_deep_colour, read_deep_colour
-from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
-from sdk.headers import Header, header_of, orientation_of, tiff_tags, with_folders
+from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
+from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
+from sdk.headers import Header, header_of, orientation_of
 from sdk.images import (
     Picture,
     check_size,
     from_unit,
-    grey_if_all_grey,
     picture_from_pil,
     picture_to_array,
     picture_to_pil,
+    plain_frames,
     to_unit,
     upright,
 )
+from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, write_deep_pages, write_pages
 from sdk.video import encode_mp4
-from sdk.whole_files import write_whole
+from sdk.whole_files import whole_file, write_whole
 
 FORMATS = {
     ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
@@ -40,10 +41,7 @@ FORMATS = {
 }  # fmt: skip
 """Suffix -> format, for reading folders and for writing."""
 
-ENCODER_ERRORS = (OSError, ValueError, RuntimeError, SystemError, OverflowError, struct.error)
-"""What encoders raise beyond their limits, such as WebP's 16383 px and TIFF's 4 GiB."""
-
-READ_SUFFIXES = {*FORMATS, ".jp2", ".j2k", ".mpo"} - {".mp4"}
+READ_SUFFIXES = {*FORMATS, ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
 """What is taken from folders. JPEG 2000 and MPO are read only, MP4 is written only."""
 
 DECODERS = ("PNG", "TIFF", "JPEG", "JPEG2000", "WEBP", "BMP", "GIF", "PPM")
@@ -65,10 +63,6 @@ class ImageFile:
     def header(self) -> Header:
         """Of the first page."""
         return self.pages[0].header
-
-    def with_pages(self, pages: Sequence[Picture], scale: float = 1.0) -> ImageFile:
-        """The same file with other pages, ``scale`` times as large in px; the printed size stays."""
-        return replace(self, pages=[replace(page, header=page.header.scaled(scale)) for page in pages])
 
 
 def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> ImageFile:
@@ -106,23 +100,31 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
 def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> ImageFile:
     deep = is_deep_colour(data, image)  # asked before anything loads the pixels: afterwards the depth can no longer be told
     # the further frames of an MPO are other views or thumbnails of the same photograph
-    frames = [image] if first_page_only or image.format == "MPO" else ImageSequence.Iterator(image)
-    decoded = iter(read_deep_colour(data, image)) if deep else None
-    is_tiff = image.format == "TIFF"  # its pages are turned as they are decoded, and Pillow then forgets how they lay
+    several = not first_page_only and image.format != "MPO"
+    if image.format == "TIFF" and not deep:
+        pages: Sequence[Picture] = TiffPages(data) if several and image.n_frames > 1 else [decode_page(image)]  # type: ignore[attr-defined]
+        for _ in pages:
+            pass  # damage is told now, not in the midst of the work
+    else:
+        pages = _decode_frames(ImageSequence.Iterator(image) if several else [image], read_deep_colour(data, image) if deep else None)
+        if len(pages) > 1:  # frames that tell no duration have none; what has pages is TIFF
+            pages = [replace(page, duration=page.duration or 0.0) for page in pages]
+        if image.format == "GIF":
+            pages = plain_frames(pages)  # Pillow gives the later frames of a grey GIF as RGB, and of an opaque one as RGBA
+    return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
+
+
+def _decode_frames(frames: Iterable[Image.Image], deep: Sequence[Picture] | None) -> list[Picture]:
+    """``deep``: their pixels, where Pillow does not read them; those of TIFF are already upright."""
     pages = []
-    for frame in frames:
+    for number, frame in enumerate(frames):
+        is_tiff = frame.format == "TIFF"
         if not is_tiff:
             frame.load()  # asking a PNG for EXIF would load it, too, and hide its damage
         orientation = orientation_of(frame)
-        if decoded:
-            picture = next(decoded)
-        else:
-            frame.load()
-            picture = picture_from_pil(frame)
+        picture = deep[number] if deep else picture_from_pil(frame)
         pages.append(replace(picture if is_tiff else upright(picture, orientation), header=header_of(frame, orientation)))
-    if image.format == "GIF":
-        pages = grey_if_all_grey(pages)  # Pillow gives the later frames of a grey GIF as RGB or RGBA
-    return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
+    return pages
 
 
 def format_for(path: str | os.PathLike) -> str:
@@ -140,53 +142,65 @@ def check_target(path: str | os.PathLike, overwrite: bool) -> None:
         raise ImageWriteError(f"{path} exists already; choose another name, or allow overwriting (overwrite=True, --overwrite).")
 
 
-def write(path: str | os.PathLike, file: ImageFile, overwrite: bool = False) -> None:
-    """Encode ``file`` by the suffix of ``path``, whole or not at all; folders on the way are made."""
+def write(path: str | os.PathLike, pages: Iterable[Picture], loop: int | None = None, overwrite: bool = False) -> None:
+    """Encode the pages by the suffix of ``path``, whole or not at all; folders on the way are made.
+
+    TIFF takes them as they come: of pages that are made when they are asked for, one at a time is in memory.
+    """
     check_target(path, overwrite)
-    data = encode(file, format_for(path))
-    target = Path(path)
+    target, format = Path(path), format_for(path)
     try:
-        write_whole(target, data)
+        if format == "TIFF":
+            write_to = _tiff_writer(pages)
+            with whole_file(target) as stream:
+                write_to(stream)
+        else:
+            write_whole(target, encode(pages, format, loop))
+    except InverseHalftonerError:
+        raise
     except OSError as error:
         raise ImageWriteError(f"{target} cannot be written: {error.strerror or error}. Check the folder and its permissions.") from error
 
 
-def encode(file: ImageFile, format: str) -> bytes:
-    """The bytes of ``file`` in ``format``; what the format cannot hold is an ``ImageWriteError``, never dropped in silence."""
-    pages = file.pages
+def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> bytes:
+    """The bytes of a file in ``format``; what the format cannot hold is an ``ImageWriteError``, never dropped in silence.
+
+    ``loop``: as of ``ImageFile``.
+    """
+    stream = io.BytesIO()
+    if format == "TIFF":
+        _tiff_writer(pages)(stream)
+        return stream.getvalue()
+    pages = list(pages)
     if reason := why_not(pages, format):
         raise ImageWriteError(reason)
-    if any(map(_is_deep, pages)):
-        arrays = [picture_to_array(page) for page in pages]
-        return encode_tiff(arrays, [page.header for page in pages]) if format == "TIFF" else encode_png(arrays[0], file.header)
+    if _is_deep(pages[0]):
+        return encode_png(picture_to_array(pages[0]), pages[0].header)
     if format == "MP4":
         return encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
+    images = [picture_to_pil(page) for page in pages]
     try:
-        if format == "TIFF":
-            return _encode_tiff(pages)
-        images = [picture_to_pil(page) for page in pages]
-        stream = io.BytesIO()
-        images[0].save(stream, format=format, **_save_options(file, format, images))
-        return stream.getvalue()
+        images[0].save(stream, format=format, **_save_options(pages, format, loop, images))
     except ENCODER_ERRORS as error:
-        first = picture_to_pil(pages[0])
-        size = f"{first.width}x{first.height} px, mode {first.mode}, {len(pages)} page(s)"
+        size = f"{images[0].width}x{images[0].height} px, mode {images[0].mode}, {len(pages)} page(s)"
         raise ImageWriteError(f"{format} cannot hold this picture of {size} ({error}); write .png or .tif instead.") from error
+    return stream.getvalue()
 
 
-def _encode_tiff(pages: Sequence[Picture]) -> bytes:
-    """Page by page, each with its own header: Pillow's ``save_all`` takes them all at once, and gives them that of the first."""
-    stream = io.BytesIO()
-    exifs = []
-    with AppendingTiffWriter(stream) as writer:
-        for page in pages:
-            image, header = picture_to_pil(page), page.header
-            exifs.append(header.exif_for(*image.size))
-            compression = "group4" if image.mode == "1" else "tiff_adobe_deflate"
-            tags = {"dpi": header.dpi, "icc_profile": header.icc_profile, "tiffinfo": tiff_tags(exifs[-1])}
-            image.save(writer, format="TIFF", compression=compression, **tags)
-            writer.newFrame()
-    return with_folders(stream.getvalue(), exifs)
+def _tiff_writer(pages: Iterable[Picture]) -> Callable[[BinaryIO], None]:
+    """What writes the pages to a stream; the first is asked for and checked now, before there is any file."""
+    fitting = _fitting_tiff(pages)
+    first = next(fitting)
+    return partial(write_deep_pages if _is_deep(first) else write_pages, pages=itertools.chain([first], fitting))
+
+
+def _fitting_tiff(pages: Iterable[Picture]) -> Iterator[Picture]:
+    first = None
+    for page in pages:
+        first = first or page.outline()
+        if reason := why_not([first, page.outline()], "TIFF"):
+            raise ImageWriteError(reason)
+        yield page
 
 
 def why_not(pages: Sequence[Picture], format: str) -> str | None:
@@ -195,20 +209,24 @@ def why_not(pages: Sequence[Picture], format: str) -> str | None:
     colour, alpha = any(page.pixels.ndim == 3 for page in pages), any(page.alpha is not None for page in pages)
     if np.dtype(np.float32) in depths:
         return "float32 pictures have no file format here; convert to uint16 first."
+    animated = all(page.duration is not None for page in pages)
     if len(pages) > 1 and format not in MULTI_PAGE:
-        return f"{format} holds one picture, but there are {len(pages)} pages; write .tif or .png instead."
+        instead = ".png (animated) or .webp" if animated else ".tif"
+        return f"{format} holds one picture, but there are {len(pages)} {'frames' if animated else 'pages'}; write {instead} instead."
+    if len(pages) > 1 and format != "TIFF" and not animated:  # equal neighbours would become one frame
+        return f"{format} holds animations, but these are {len(pages)} pages, which have no durations; write .tif instead."
     if len({page.pixels.shape[:2] for page in pages}) > 1 and format != "TIFF":
         return f"The {len(pages)} pages differ in size, which {format} cannot hold; write .tif instead."
     if np.dtype(np.uint16) in depths and format not in ("PNG", "TIFF") and (format != "PPM" or colour):
         return f"{format} holds 8 bits a channel, but the picture has uint16; write .png or .tif instead."
     if np.dtype(bool) in depths and format == "JPEG":
         return "JPEG would blur the dots of a halftone; write .png or .tif instead."
-    if format == "MP4" and any(page.duration is None for page in pages):
-        return "MP4 holds animations, but this picture is none (its pages have no durations); write .png or .tif instead."
+    if format == "MP4" and not animated:
+        return "MP4 holds animations, but this picture is none; write .png or .tif instead."
     if alpha and format in ("JPEG", "BMP", "PPM", "GIF", "MP4"):
         return f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead."
     if colour and format == "GIF":
-        return "GIF holds 256 colours, so restored colour would be dithered again; write .png (animated) or .webp instead."
+        return "GIF holds 256 colours, so colour would be dithered again; write .png (animated) or .webp instead."
     deep = [_is_deep(page) for page in pages]
     if any(deep) and not all(deep):
         return "16-bit colour pages and others do not fit into one file; write them to one file for each kind."
@@ -221,10 +239,10 @@ def _is_deep(page: Picture) -> bool:
     return page.pixels.dtype == np.uint16 and (page.pixels.ndim == 3 or page.alpha is not None)
 
 
-def _save_options(file: ImageFile, format: str, images: list[Image.Image]) -> dict[str, Any]:
+def _save_options(pages: Sequence[Picture], format: str, loop: int | None, images: list[Image.Image]) -> dict[str, Any]:
     """Of all formats but TIFF, which hold one header."""
     options: dict[str, Any] = {}
-    header = file.header
+    header = pages[0].header
     if header.dpi and format in ("PNG", "JPEG", "BMP"):
         options["dpi"] = header.dpi
     if header.icc_profile and format in ("PNG", "JPEG", "WEBP"):
@@ -238,11 +256,9 @@ def _save_options(file: ImageFile, format: str, images: list[Image.Image]) -> di
         options |= {"lossless": True, "exact": True}
     if len(images) > 1:
         options |= {"save_all": True, "append_images": images[1:]}
-        durations = [page.duration for page in file.pages]
-        if all(duration is not None for duration in durations):
-            options["duration"] = durations
-            if file.loop is not None or format != "GIF":  # GIF says nothing where it is shown once
-                options["loop"] = 1 if file.loop is None else file.loop
+        options["duration"] = [page.duration for page in pages]
+        if loop is not None or format != "GIF":  # GIF says nothing where it is shown once
+            options["loop"] = 1 if loop is None else loop
     return options
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sdk import files
 from sdk.catalog import released_for, releases
 from sdk.engine_file import ENGINE_SUFFIX
-from sdk.errors import OptionError, UnsupportedImageError, nearest
+from sdk.errors import ImageWriteError, OptionError, UnsupportedImageError, nearest
 from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ACCEPTED, Picture, from_unit, picture_from_array, picture_from_pil, picture_to_pil, to_unit
 from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
@@ -63,22 +63,20 @@ class Halftoner:
             return halftoned
         if isinstance(image, bytes):
             file = files.read(image)
-            return files.encode(self._halftone_pages(file, seed), "TIFF" if file.format == "TIFF" else "PNG")
+            dots = (self._halftone(page, seed) for page in file.pages)
+            return files.encode(dots, "TIFF" if file.format == "TIFF" else "PNG", file.loop)
         if isinstance(image, (str, os.PathLike)):
             return self._halftone(files.read(image, first_page_only=True).pages[0], seed).pixels
         raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
 
     def run_file(self, source: str | os.PathLike, target: str | os.PathLike, overwrite: bool = False, seed: int | None = None) -> None:
-        """Halftone a file into another one, all pages, DPI kept; a lossy target format would ruin the dots, so use .png or .tif.
-
-        seed: as of ``run``.
-        """
+        """Halftone a file into another one, all pages, DPI kept; not into JPEG, which would blur the dots. seed: as of ``run``."""
         self.check_seed(seed)
         files.check_target(target, overwrite)
-        files.write(target, self._halftone_pages(files.read(source), seed), overwrite)
-
-    def _halftone_pages(self, file: files.ImageFile, seed: int | None) -> files.ImageFile:
-        return file.with_pages([self._halftone(page, seed) for page in file.pages])
+        if files.format_for(target) == "JPEG":
+            raise ImageWriteError(f"{target}: JPEG would blur the dots of a halftone; write .png or .tif instead.")
+        file = files.read(source)
+        files.write(target, (self._halftone(page, seed) for page in file.pages), file.loop, overwrite)
 
     def _halftone(self, picture: Picture, seed: int | None) -> Picture:
         pixels = picture.pixels

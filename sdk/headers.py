@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import ExifTags, Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 258, 262, 284
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, ICC_PROFILE = 274, 282, 283, 296, 34675
@@ -17,10 +15,9 @@ INCH, CENTIMETRE = 2, 3
 EXIF_WIDTH, EXIF_HEIGHT = 40962, 40963
 """In the Exif folder: the size of the picture, px."""
 FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-KEPT_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432, *FOLDERS)
-"""ImageDescription, Make, Model, Software, DateTime, Artist, Copyright, Exif, GPS: the rest of a TIFF directory is of the old pixels."""
-ASCII, LONG = 2, 4
-"""Types of TIFF values."""
+KEPT_TIFF_TAGS = (269, 270, 271, 272, 285, 305, 306, 315, 33432, *FOLDERS)
+"""DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, Copyright, Exif, GPS: the rest of a TIFF directory is
+of the old pixels."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Header:
         size = exif.get(ExifTags.IFD.Exif, {})
         size |= {tag: value for tag, value in ((EXIF_WIDTH, width), (EXIF_HEIGHT, height)) if tag in size}
         for tag, value in list(exif.items()):
-            exif[tag] = _as_bytes(value)
+            exif[tag] = as_bytes(value)
         return exif
 
 
@@ -107,7 +104,7 @@ def _kept(exif: Image.Exif, tags: Sequence[int] | None) -> bytes | None:
             continue
         alone = Image.Exif()
         try:
-            alone[tag] = _folder(exif, tag) if tag in FOLDERS else _as_bytes(exif[tag])
+            alone[tag] = _folder(exif, tag) if tag in FOLDERS else as_bytes(exif[tag])
             alone.tobytes()
         except Exception:  # a value of a type that no tag of that name has, or that points out of the file
             continue
@@ -115,7 +112,7 @@ def _kept(exif: Image.Exif, tags: Sequence[int] | None) -> bytes | None:
     return kept.tobytes() if len(kept) else None
 
 
-def _as_bytes(value: Any) -> Any:
+def as_bytes(value: Any) -> Any:
     """Text as bytes: Pillow reads it as Latin-1 but writes it as ASCII, with ? for every accent; bytes it leaves alone."""
     return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
@@ -123,50 +120,3 @@ def _as_bytes(value: Any) -> Any:
 def _folder(exif: Image.Exif, tag: int) -> dict[int, Any]:
     """Its tags, without those of the folder of interoperability, which points into the old file."""
     return {key: value for key, value in exif.get_ifd(tag).items() if key != ExifTags.IFD.Interop}
-
-
-def tiff_tags(exif: Image.Exif | None) -> dict[int, Any]:
-    """What of EXIF goes into the directory of a TIFF page by itself: captions, camera, date; the folders come by ``with_folders``."""
-    return {tag: value for tag, value in (exif or {}).items() if tag in KEPT_TIFF_TAGS and tag not in FOLDERS}
-
-
-def with_folders(tiff: bytes, pages: Sequence[Image.Exif | None]) -> bytes:
-    """Give each page of a TIFF the Exif and GPS folders of its EXIF.
-
-    Neither of Pillow's and tifffile's writers of compressed TIFF takes them: a directory that needs them is written anew at the end.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None or not any(exif and any(folder in exif for folder in FOLDERS) for exif in pages):
-        return tiff  # BigTIFF keeps its captions, without folders
-    data, pointer = bytearray(tiff), 4
-    for exif in pages:
-        (directory,) = struct.unpack_from(f"{order}I", data, pointer)
-        (count,) = struct.unpack_from(f"{order}H", data, directory)
-        after = directory + 2 + 12 * count
-        folders = {tag: exif[tag] for tag in FOLDERS if exif and exif.get(tag)}
-        if not folders:
-            pointer = after
-            continue
-        entries = [bytes(data[directory + 2 + 12 * i : directory + 14 + 12 * i]) for i in range(count)]
-        data += bytes(len(data) % 2)  # directories begin at even offsets
-        start = len(data)
-        offset = start + 2 + 12 * (count + len(folders)) + 4
-        blocks = b""
-        for tag, values in folders.items():
-            entries.append(struct.pack(f"{order}HHII", tag, LONG, 1, offset + len(blocks)))
-            blocks += _directory(tiff[:4] + bytes(4), tag, values, offset + len(blocks))
-            blocks += bytes(len(blocks) % 2)
-        entries.sort(key=lambda entry: struct.unpack_from(f"{order}H", entry))
-        data += struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(data[after : after + 4]) + blocks
-        struct.pack_into(f"{order}I", data, pointer, start)
-        pointer = start + 2 + 12 * len(entries)
-    return bytes(data)
-
-
-def _directory(head: bytes, group: int, values: dict[int, Any], offset: int) -> bytes:
-    directory = ImageFileDirectory_v2(head, group=group)
-    for tag, value in values.items():
-        if isinstance(value, str):
-            directory.tagtype[tag] = ASCII
-        directory[tag] = _as_bytes(value)
-    return directory.tobytes(offset)

@@ -46,6 +46,14 @@ class Picture:
             header = replace(header, icc_profile=None)
         return replace(self, pixels=pixels, alpha=alpha, header=header)
 
+    def outline(self) -> Picture:
+        """A picture of this shape and kind without values, which takes no memory."""
+
+        def bare(plane: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(np.zeros((), plane.dtype), plane.shape)
+
+        return replace(self, pixels=bare(self.pixels), alpha=None if self.alpha is None else bare(self.alpha))
+
 
 def white_of(dtype: np.dtype) -> float:
     """The value of white: 1, 255 or 65535."""
@@ -169,10 +177,21 @@ def _with_transparent_level(image: Image.Image, level: int | tuple[int, ...], du
     opaque = image.copy()
     del opaque.info["transparency"]
     picture = picture_from_pil(opaque)
-    differs = np.array(image) != np.array(level)
+    values = np.array(image)
+    differs = values != (np.array(level) if values.ndim == 3 else _as_stored(values, level))
     visible = differs.any(axis=-1) if differs.ndim == 3 else differs
     depth = picture.pixels.dtype
     return replace(picture, alpha=visible if depth == np.bool_ else from_unit(to_unit(visible), depth), duration=duration)
+
+
+def _as_stored(values: np.ndarray, level: int | tuple[int, ...]) -> int | bool | tuple[int, ...]:
+    """The transparent grey level among these values: of PNG with 1, 2 or 4 bits Pillow widens the pixels, but not always the level."""
+    if values.dtype == np.bool_:
+        return bool(level)
+    for most, factor in ((3, 85), (15, 17)):
+        if isinstance(level, int) and level <= most and not (values % factor).any():
+            return factor * level
+    return level
 
 
 def _without_palette(image: Image.Image) -> Image.Image:
@@ -189,16 +208,19 @@ def _without_palette(image: Image.Image) -> Image.Image:
     return converted
 
 
-def grey_if_all_grey(pages: list[Picture]) -> list[Picture]:
-    """Frames of an animation as HxW where every one of them is opaque and grey; else as they are."""
+def plain_frames(pages: list[Picture]) -> list[Picture]:
+    """Frames of a GIF without alpha where every one of them is opaque, then as HxW where every one is grey; else as they are."""
 
     def is_opaque(page: Picture) -> bool:
-        return page.alpha is None or page.alpha.min() == np.iinfo(page.alpha.dtype).max
+        return page.alpha is None or bool(page.alpha.min() == white_of(page.alpha.dtype))
 
-    if not all(page.pixels.dtype in (np.bool_, np.uint8) and is_opaque(page) and is_grey(page.pixels) for page in pages):
+    if not all(map(is_opaque, pages)):
+        return pages
+    pages = [replace(page, alpha=None) for page in pages]
+    if not all(is_grey(page.pixels) for page in pages):
         return pages
     planes = [page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0] for page in pages]
-    return [replace(page, pixels=from_unit(to_unit(plane), np.uint8), alpha=None) for page, plane in zip(pages, planes)]
+    return [replace(page, pixels=from_unit(to_unit(plane), np.uint8)) for page, plane in zip(pages, planes)]
 
 
 def picture_to_pil(picture: Picture) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -36,10 +36,8 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return restored
     if isinstance(image, bytes):
         file = files.read(image)
-        pages = list(file.pages)
-        _restore_pages(pages, restore)
-        fits = file.format in files.FORMATS.values() and files.why_not(pages, file.format) is None
-        return files.encode(file.with_pages(pages, scale), file.format if fits else "PNG")
+        fits = file.format in files.FORMATS.values() and files.why_not(_as_restored(file.pages), file.format) is None
+        return files.encode(_restored(file.pages, restore, scale), file.format if fits else "PNG", file.loop)
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
     raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
@@ -70,29 +68,41 @@ def restore_file(
     """
     files.check_target(target, overwrite)
     file, format = files.read(source), files.format_for(target)
-    if reason := files.why_not([_as_restored(page) for page in file.pages], format):
+    if reason := files.why_not(_as_restored(file.pages), format):
         raise ImageWriteError(f"{target}: {reason}")
-    pages, file = list(file.pages), replace(file, pages=())  # nobody else holds the pages, so that each goes when its restoration comes
 
     def restore_or_keep(page: Picture) -> Picture:
         restored = restore(page)
         return page if _is_as_it_was(page, restored) and files.why_not([page], format) is None else restored
 
-    _restore_pages(pages, restore_or_keep, on_page)
-    files.write(target, file.with_pages(pages, scale), overwrite)
+    files.write(target, _restored(file.pages, restore_or_keep, scale, on_page), file.loop, overwrite)
 
 
-def _restore_pages(pages: list[Picture], restore: Restore, on_page: Callable[[int, int], None] | None = None) -> None:
-    """Put each page's restoration in its place."""
-    for i in range(len(pages)):
+def _restored(
+    pages: Sequence[Picture], restore: Restore, scale: float, on_page: Callable[[int, int], None] | None = None
+) -> Iterator[Picture]:
+    """Each page's restoration when it is asked for, ``scale`` times as large in px; the printed size stays."""
+    total = len(pages)
+    for number, page in enumerate(_each(pages), 1):
         try:
-            pages[i] = restore(pages[i])
+            restored = restore(page)
         except UnsupportedImageError as error:
-            if len(pages) == 1:
+            if total == 1:
                 raise
-            raise UnsupportedImageError(f"Page {i + 1} of {len(pages)}: {error}") from error
+            raise UnsupportedImageError(f"Page {number} of {total}: {error}") from error
+        yield replace(restored, header=restored.header.scaled(scale))
         if on_page:
-            on_page(i + 1, len(pages))
+            on_page(number, total)
+
+
+def _each(pages: Sequence[Picture]) -> Iterator[Picture]:
+    """One after the other. What is in memory whole, such as an animation, lets each go when the next is asked for."""
+    if not isinstance(pages, list):
+        yield from pages
+        return
+    pages.reverse()
+    while pages:
+        yield pages.pop()
 
 
 def _is_as_it_was(before: Picture, after: Picture) -> bool:
@@ -100,7 +110,7 @@ def _is_as_it_was(before: Picture, after: Picture) -> bool:
     return before.pixels.dtype == np.bool_ and np.array_equal(after.pixels, before.pixels * np.uint8(255))
 
 
-def _as_restored(page: Picture) -> Picture:
-    """A page of the kind its restoration will be: 1 bit becomes 8, without a copy."""
-    is_bool = page.pixels.dtype == np.bool_
-    return replace(page, pixels=page.pixels.view(np.uint8)) if is_bool else page
+def _as_restored(pages: Iterable[Picture]) -> list[Picture]:
+    """Outlines of the kind the restorations will be: 1 bit becomes 8."""
+    outlines = [page.outline() for page in pages]
+    return [replace(page, pixels=page.pixels.view(np.uint8)) if page.pixels.dtype == np.bool_ else page for page in outlines]

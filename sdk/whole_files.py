@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside ``path`` and rename, making the folders on the way; a failure or an interrupt leaves no partial file."""
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file beside ``path`` to write and read back, renamed at the end; a failure or an interrupt leaves nothing of it.
+
+    Folders on the way are made.
+    """
     partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
+        with partial.open("w+b") as stream:
+            yield stream
         partial.replace(path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` as a ``whole_file``."""
+    with whole_file(path) as stream:
+        stream.write(data)

@@ -15,7 +15,7 @@ import sdk
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, released_for
 from sdk.errors import ImageWriteError, ModelError, OptionError, UnsupportedImageError
-from sdk.files import ImageFile, encode, read, write
+from sdk.files import encode, read, write
 from sdk.halftoning.palettes import quantise_bits
 from sdk.headers import Header
 from sdk.images import Picture
@@ -137,7 +137,7 @@ def test_pil_bytes_and_paths(expander: sdk.BitDepthExpander, colour: np.ndarray,
     np.testing.assert_array_equal(np.asarray(result), expected)
     image.save(tmp_path / "in.png")
     np.testing.assert_array_equal(expander.run(tmp_path / "in.png"), expected)
-    data = expander.run(encode(ImageFile([Picture(floor)]), "TIFF"))
+    data = expander.run(encode([Picture(floor)], "TIFF"))
     assert read(data).format == "TIFF"
     np.testing.assert_array_equal(read(data).pages[0].pixels, expected)
     np.testing.assert_array_equal(expander.run_batch([floor, image], bits=4)[1], expected)
@@ -150,7 +150,7 @@ def test_a_palette_of_few_levels_is_a_picture_of_few_bits(expander: sdk.BitDepth
 
 def test_run_file_keeps_pages_and_header(expander: sdk.BitDepthExpander, grey: np.ndarray, tmp_path: Path) -> None:
     pages = [quantise_bits(grey, 2), quantise_bits(grey[:40], 5)]
-    write(tmp_path / "in.tif", ImageFile([Picture(page, header=Header(dpi=(600.0, 600.0), icc_profile=ICC)) for page in pages]))
+    write(tmp_path / "in.tif", [Picture(page, header=Header(dpi=(600.0, 600.0), icc_profile=ICC)) for page in pages])
     told = []
     expander.run_file(tmp_path / "in.tif", tmp_path / "out.tif", on_page=lambda done, total: told.append((done, total)))
     result = read(tmp_path / "out.tif")
@@ -162,7 +162,7 @@ def test_run_file_keeps_pages_and_header(expander: sdk.BitDepthExpander, grey: n
 
 
 def test_a_page_that_is_no_few_bits_is_named_and_nothing_written(expander: sdk.BitDepthExpander, grey: np.ndarray, tmp_path: Path) -> None:
-    write(tmp_path / "in.tif", ImageFile([Picture(quantise_bits(grey, 3)), Picture(grey)]))
+    write(tmp_path / "in.tif", [Picture(quantise_bits(grey, 3)), Picture(grey)])
     with pytest.raises(UnsupportedImageError, match="Page 2 of 2: Found more than 64 levels"):
         expander.run_file(tmp_path / "in.tif", tmp_path / "out.tif")
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]

@@ -231,7 +231,7 @@ def test_bit_depth_keeps_16_bits(bits: int) -> None:
 def test_bit_depth_of_a_16_bit_colour_file(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(65536, size=(16, 16, 3), dtype=np.uint16)
     source, target = tmp_path / "photo.png", tmp_path / "less.png"
-    files.write(source, files.ImageFile([Picture(deep)]))
+    files.write(source, [Picture(deep)])
     sdk.Halftoner("bit-depth", bits=4).run_file(source, target)
     np.testing.assert_array_equal(files.read(target).pages[0].pixels, deep & 0xF000)
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 import sdk
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
-from sdk.files import ImageFile, encode, read, write
+from sdk.files import encode, read, write
 from sdk.headers import Header
 from sdk.images import Picture
 from tests.conftest import SAMPLES
@@ -196,7 +196,7 @@ def test_pil_dpi_and_icc_are_kept(restorer: sdk.InverseHalftoner, dots: np.ndarr
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "JPEG"])
 def test_bytes_give_bytes_of_the_same_format(restorer: sdk.InverseHalftoner, dots: np.ndarray, format: str) -> None:
-    data = encode(ImageFile([Picture(as_dtype(dots, np.uint8))]), format)
+    data = encode([Picture(as_dtype(dots, np.uint8))], format)
     result = read(restorer.run(data))
     assert result.format == format
     if format not in ("JPEG", "WEBP"):  # JPEG is not exact; WebP has no grey
@@ -233,7 +233,7 @@ def test_run_batch_names_the_bad_picture(restorer: sdk.InverseHalftoner, dots: n
 
 def test_run_file_keeps_pages_and_header(restorer: sdk.InverseHalftoner, dots: np.ndarray, tmp_path: Path) -> None:
     pages = [dots, ~dots, dots[:40, :56]]
-    write(tmp_path / "in.tif", ImageFile([Picture(page, header=Header(dpi=(600.0, 600.0), icc_profile=ICC)) for page in pages]))
+    write(tmp_path / "in.tif", [Picture(page, header=Header(dpi=(600.0, 600.0), icc_profile=ICC)) for page in pages])
     told = []
     restorer.run_file(tmp_path / "in.tif", tmp_path / "out.tif", on_page=lambda done, total: told.append((done, total)))
     result = read(tmp_path / "out.tif")
@@ -252,7 +252,7 @@ def test_run_file_keeps_16_bit_colour_and_alpha(
 ) -> None:
     colour = as_dtype(colour_dots, np.uint16)
     alpha = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-    write(tmp_path / f"in{suffix}", ImageFile([Picture(colour, alpha)]))
+    write(tmp_path / f"in{suffix}", [Picture(colour, alpha)])
     restorer.run_file(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
     (page,) = read(tmp_path / f"out{suffix}").pages
     np.testing.assert_array_equal(page.pixels, restorer.run(colour))

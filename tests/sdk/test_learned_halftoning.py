@@ -19,7 +19,7 @@ from sdk.catalog import released_for
 from sdk.cli import main
 from sdk.direct_binary_search import search
 from sdk.errors import ModelError, OptionError
-from sdk.files import ImageFile, read, write
+from sdk.files import read, write
 from sdk.headers import Header
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
@@ -112,7 +112,7 @@ def test_kinds_of_picture(halftoner: sdk.Halftoner, grey: np.ndarray, tmp_path: 
 
 def test_run_file_keeps_pages_and_dpi(halftoner: sdk.Halftoner, grey: np.ndarray, tmp_path: Path) -> None:
     pages = [grey, grey[::-1].copy()]
-    write(tmp_path / "photo.tif", ImageFile([Picture(page, header=Header(dpi=(300.0, 300.0))) for page in pages]))
+    write(tmp_path / "photo.tif", [Picture(page, header=Header(dpi=(300.0, 300.0))) for page in pages])
     halftoner.run_file(tmp_path / "photo.tif", tmp_path / "dots.tif", seed=4)
     written = read(tmp_path / "dots.tif")
     assert written.header.dpi == (300, 300)

@@ -17,7 +17,7 @@ from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.engines import BuildOptions, describe_build, installed_flavours
 from sdk.errors import ModelError, OptionError
-from sdk.files import ImageFile, read, write
+from sdk.files import read, write
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.noise import noise_field
@@ -132,7 +132,7 @@ def test_all_ways_in_take_the_seed(restorer: sdk.InverseHalftoner, dots: np.ndar
 
 
 def test_every_page_of_a_file_gets_the_same_noise(restorer: sdk.InverseHalftoner, dots: np.ndarray, tmp_path: Path) -> None:
-    write(tmp_path / "in.tif", ImageFile([Picture(dots), Picture(~dots)]))
+    write(tmp_path / "in.tif", [Picture(dots), Picture(~dots)])
     restorer.run_file(tmp_path / "in.tif", tmp_path / "out.tif", seed=3)
     for page, given in zip(read(tmp_path / "out.tif").pages, (dots, ~dots)):
         np.testing.assert_array_equal(page.pixels, restorer.run(given, seed=3))

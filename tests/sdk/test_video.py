@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import sdk
 from sdk.errors import ImageWriteError
-from sdk.files import ImageFile, encode, write
+from sdk.files import encode, write
 from sdk.halftoning import halftone
 from sdk.images import Picture
 from sdk.video import encode_mp4
@@ -56,9 +56,9 @@ def test_a_frame_without_duration_is_shown_as_browsers_show_it() -> None:
 def test_pages_that_are_no_animation_are_refused(tmp_path: Path) -> None:
     page = Picture(np.zeros((16, 16), np.uint8))
     with pytest.raises(ImageWriteError, match="animations"):
-        write(tmp_path / "a.mp4", ImageFile([page]))
+        write(tmp_path / "a.mp4", [page])
     with pytest.raises(ImageWriteError, match="alpha"):
-        encode(ImageFile([replace(page, alpha=page.pixels, duration=100.0)]), "MP4")
+        encode([replace(page, alpha=page.pixels, duration=100.0)], "MP4")
     assert not list(tmp_path.iterdir())
 
 
