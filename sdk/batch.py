@@ -6,7 +6,8 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     One input file and an ``output`` with a picture suffix: that file. Otherwise ``output`` is a folder, and
     ``suffix_for`` gives each result its suffix. Two sources with one target are an ``OptionError``.
     """
+    if str(output) == "-":
+        raise OptionError("Results go into files: -o names one, or a folder; '-', for the standard output, is not known.")
     sources = find_sources(inputs, output)
     one_file = len(sources) == 1 and not os.path.isdir(inputs[0])
     to_file = output.suffix.lower() in FORMATS and not os.path.isdir(output)
@@ -72,11 +75,25 @@ def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
         if output is not None and output.resolve() == path.resolve():
             raise OptionError(f"{output} is the input folder itself; choose another one, so that sources and results stay apart.")
         earlier = output.resolve() if output is not None and path.resolve() in output.resolve().parents else None
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ_SUFFIXES and p.is_file() and not p.name.startswith("."))
+        found = sorted(p for p in _files_below(path) if p.suffix.lower() in READ_SUFFIXES or os.path.isdir(p))
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if os.path.exists(path) or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
     return [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All that are not hidden, and folders that cannot be looked into, so that they are reported as what could not be read."""
+    locked: list[OSError] = []
+    for place, _, names in os.walk(folder, onerror=locked.append):
+        yield from (Path(place, name) for name in names if not name.startswith(".") and os.path.isfile(Path(place, name)))
+    yield from (Path(error.filename) for error in locked)
+
+
+def passed_over(inputs: Sequence[str]) -> Counter[str]:
+    """How many files of each suffix folders hold that are not taken for pictures."""
+    below = (path for text in inputs if os.path.isdir(text) for path in _files_below(Path(text)) if not os.path.isdir(path))
+    return Counter(path.suffix.lower() or path.name for path in below if path.suffix.lower() not in READ_SUFFIXES)
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:
@@ -111,6 +128,8 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Out
             outcome.done.append(job)
         except InverseHalftonerError as error:
             outcome.failed.append((job, str(error)))
+        except BrokenPipeError:  # nobody reads what is printed any more
+            raise
         except MemoryError:
             outcome.failed.append((job, f"{job.source} does not fit into memory; use a smaller tile, or cut it up first."))
         except Exception as error:  # a fault of ours or of a library's: no reason to leave the others undone
@@ -148,4 +167,10 @@ class ProgressBar:
 
     def close(self) -> None:
         if self.visible:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            clear_line()
+
+
+def clear_line() -> None:
+    """Take a bar off the terminal, for what is printed next."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from PIL import Image
 import sdk
 from sdk import errors, files
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, Outcome, find_sources, plan_jobs, run_jobs
+from sdk.batch import Job, Outcome, clear_line, find_sources, passed_over, plan_jobs, run_jobs
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
@@ -48,10 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is too large is an error, by --max-megapixels
     try:
         with watch_builds(progress_line() if sys.stderr.isatty() else None):
-            return options.command(options)
+            status = options.command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # of `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except errors.InverseHalftonerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -108,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     analyze.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
     analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")
+    _add_size_limit(analyze)
     analyze.set_defaults(command=_analyze)
 
     halftone = commands.add_parser(
@@ -142,12 +153,25 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)"
     )
-    parser.add_argument("--max-megapixels", type=float, metavar="N", help="refuse larger pictures (default: Pillow's limit, 179)")
+    _add_size_limit(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     existing.add_argument(
         "--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)"
     )
+
+
+def _add_size_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-megapixels", type=_size_limit, metavar="N", help="refuse larger pictures (default: Pillow's limit, 179)")
+
+
+def _size_limit(text: str) -> float:
+    """Sets it, too: it is Pillow's, of the whole process."""
+    megapixels = float(text)
+    if not megapixels > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
+    return megapixels
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
@@ -195,18 +219,39 @@ def _method_table() -> str:
 def _restore(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
     chosen = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
-    restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options))
+    choices: list[str] = []
+    restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options), on_choice=lambda choice: choices.append(str(choice)))
     restorer.check_seed(options.seed)
 
     def restore(job: Job) -> list[str]:
+        choices.clear()
+        said: list[list[str]] = []  # of each page
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", sdk.InputWarning)
-            restorer.run_file(job.source, job.target, options.overwrite, seed=options.seed)
-        if restorer.choice and options.verbose:
-            print(f"{job.source}: {restorer.choice}")
-        return sorted({str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)})
+
+            def note(done: int, total: int) -> None:
+                said.append([str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)])
+                caught.clear()
+
+            restorer.run_file(job.source, job.target, options.overwrite, note, seed=options.seed)
+        if options.verbose:
+            for text in _by_page([[choice] for choice in choices]):
+                clear_line()
+                print(f"{job.source}: {text}")
+        return _by_page(said)
 
     return _run(jobs, options, restore)
+
+
+def _by_page(texts: Sequence[Sequence[str]]) -> list[str]:
+    """Each text once, with the numbers of its pages before it where there are several."""
+    pages: dict[str, list[str]] = {}
+    for number, said in enumerate(texts, 1):
+        for text in dict.fromkeys(said):
+            pages.setdefault(text, []).append(str(number))
+    if len(texts) == 1:
+        return list(pages)
+    return [f"page{'s' if len(on) > 1 else ''} {', '.join(on)}: {text}" for text, on in pages.items()]
 
 
 def _expand(options: argparse.Namespace) -> int:
@@ -252,8 +297,6 @@ def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], lis
     single_file = len(jobs) == 1 and jobs[0].target == options.output
     if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
         raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
-    if options.max_megapixels:
-        Image.MAX_IMAGE_PIXELS = int(options.max_megapixels * 1e6 / 2)  # Pillow refuses at twice this
     outcome = Outcome()
     try:
         run_jobs(jobs, work, outcome, options.overwrite)
@@ -272,6 +315,9 @@ def _report(outcome: Outcome, options: argparse.Namespace) -> None:
         print(f"warning: {', '.join(sources[:3])}{more}: {text}", file=sys.stderr)
     if outcome.done:
         print(f"{len(outcome.done)} written to {options.output}")
+    if other := passed_over(options.inputs):
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in other.most_common(5)) + (", ..." if len(other) > 5 else "")
+        print(f"{other.total()} passed over, no pictures by their names: {kinds}", file=sys.stderr)
     if outcome.skipped and not options.skip_existing:
         print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
     for job, text in outcome.failed:

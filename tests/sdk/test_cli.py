@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 
 import sdk
 from sdk.cli import main
-from sdk.files import ImageFile, read, write
+from sdk.files import read, write
 from sdk.halftoning import METHODS
 from sdk.halftoning.palettes import quantise_bits
 from sdk.headers import Header
@@ -67,7 +68,7 @@ def pixels(path: str) -> np.ndarray:
 
 
 def test_one_file(folder: Path, dots: np.ndarray, restorer: sdk.InverseHalftoner, capsys: pytest.CaptureFixture[str]) -> None:
-    write("in.tif", ImageFile([Picture(dots, header=Header(dpi=(300.0, 300.0)))]))
+    write("in.tif", [Picture(dots, header=Header(dpi=(300.0, 300.0)))])
     assert main(["restore", "in.tif", "-o", "out.tif", "--device", "cpu"]) == 0
     np.testing.assert_array_equal(pixels("out.tif"), restorer.run(dots))
     assert read("out.tif").header.dpi == (300, 300)
@@ -153,7 +154,7 @@ def test_a_bad_file_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_deep_damage_is_reported_by_name(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
-    write("deep.png", ImageFile([Picture(np.dstack([dots] * 3).astype(np.uint16) * 65535)]))
+    write("deep.png", [Picture(np.dstack([dots] * 3).astype(np.uint16) * 65535)])
     Path("deep.png").write_bytes(Path("deep.png").read_bytes()[:-60])
     assert main(["restore", "deep.png", "-o", "out.png"]) == 1
     assert "deep.png" in stderr(capsys)
@@ -206,6 +207,74 @@ def test_a_name_too_long_for_a_file_is_reported(folder: Path, dots: np.ndarray, 
     assert main(["halftone", "x" * 300 + ".png", "a.png", "-o", "out"]) == 1
     assert "cannot be read" in stderr(capsys)
     assert below("out") == ["a.png"]
+
+
+def test_other_files_of_a_folder_are_counted(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    make(dots, "scans/1.png")
+    for name in ("scans/2.ccitt", "scans/sub/3.CCITT", "scans/book.pdf", "scans/.hidden.pdf"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"x")
+    assert main(["restore", "scans", "-o", "restored"]) == 0
+    assert "3 passed over, no pictures by their names: 2 .ccitt, 1 .pdf" in stderr(capsys)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_failure(
+    folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(dots, "scans/1.png", "scans/locked/2.png")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main(["restore", "scans", "-o", "restored"]) == 1
+    assert "scans/locked cannot be read" in stderr(capsys)
+    assert below("restored") == ["1.png"]
+
+
+def test_pages_are_told_apart(folder: Path, dots: np.ndarray, white: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    blank = np.ones_like(white[:200, :200])
+    write("book.tif", [Picture(page) for page in (blank, white[:200, :200], blank)])
+    assert main(["restore", "book.tif", "-o", "out.tif", "-v"]) == 0
+    said = capsys.readouterr()
+    assert "warning: book.tif: pages 1, 3: No model restores this picture" in said.err
+    lines = said.out.splitlines()
+    assert any(line.startswith("book.tif: page 2: ") and "model 'fast'" in line for line in lines)
+    assert any(line.startswith("book.tif: pages 1, 3: ") and line.endswith("left unchanged") for line in lines)
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["restore", "in.png", "-o", "out.png", "-v"]])
+def test_a_reader_that_has_enough_is_no_fault(folder: Path, white: np.ndarray, arguments: list[str]) -> None:
+    make(white[:200, :200], "in.png")
+    program = [sys.executable, "-u", "-m", "sdk.cli", *arguments]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(program, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_standard_output_is_no_file(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    make(dots, "in.png")
+    assert main(["restore", "in.png", "-o", "-"]) == 1
+    assert "'-', for the standard output, is not known" in stderr(capsys)
+    assert main(["restore", "in.png", "-o", "a" * 300]) == 1
+    assert "name too long" in stderr(capsys).lower()
+
+
+def test_large_pictures_by_leave(
+    folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back at the end
+    make(dots, "in.png")
+    assert main(["analyze", "in.png", "--max-megapixels", "0.001"]) == 1
+    assert "(--max-megapixels)" in stderr(capsys)
+    assert main(["analyze", "in.png", "--max-megapixels", "0.002"]) == 0
+    with pytest.raises(SystemExit):
+        main(["analyze", "in.png", "--max-megapixels", "0"])
 
 
 def test_names_that_the_terminal_cannot_show_do_not_stop_a_run(folder: Path, photo: np.ndarray) -> None:
@@ -337,10 +406,10 @@ def test_a_failing_runtime_is_one_failed_file(
         Image.fromarray(dots).save(name)
     run = sdk.InverseHalftoner.run_file
 
-    def failing(self: sdk.InverseHalftoner, source: Path, target: Path, overwrite: bool, seed: int | None = None) -> None:
+    def failing(self: sdk.InverseHalftoner, source: Path, *arguments: Any, **options: Any) -> None:
         if source.name == "a.png":
             raise MemoryError
-        run(self, source, target, overwrite, seed=seed)
+        run(self, source, *arguments, **options)
 
     monkeypatch.setattr(sdk.InverseHalftoner, "run_file", failing)
     assert main(["restore", "a.png", "b.png", "-o", "out"]) == 1
