@@ -55,10 +55,10 @@ class AutoNetwork:
         self._options, self._threshold, self._on_choice, self._lock = options, threshold, on_choice, Lock()
         self._networks: dict[str, HalftoneNetwork | BitDepthNetwork] = {}
         self.choice: Choice | None = None
-        # Options that do not fit are refused now, not at the first picture: the runtime's by loading a model, tiles for each.
-        self._load(next(iter(releases())))
+        # Options that do not fit are refused now, not at the first picture: tiles for each model, the runtime's by loading one.
         for name in self._models():
             check_tiles(metadata_of(name), options.get("tile"), options.get("overlap"))
+        self._load(next(iter(releases())))
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how, for each model loaded so far."""

@@ -70,6 +70,11 @@ class ModelMetadata:
         """C of the network's input: the picture's planes, the conditions, the noise."""
         return (3 if self.input_color == "rgb" else 1) + len(self.conditions) + self.needs_noise
 
+    @property
+    def smallest_tile(self) -> int:
+        """px; from it on, tiles may overlap as far as no seam needs, by twice the halo: a third of a tile."""
+        return -(-6 * self.halo // self.size_multiple) * self.size_multiple
+
     def to_props(self) -> dict[str, str]:
         """Strings for ``metadata_props``."""
         return {key: json.dumps(value) for key, value in dataclasses.asdict(self).items()}

@@ -120,8 +120,9 @@ def check_tiles(metadata: ModelMetadata, tile: int | None, overlap: int | None) 
     if overlap is None:
         overlap = 2 * metadata.halo
         if overlap > tile // 3:
-            smallest = -(-3 * overlap // multiple) * multiple
-            raise OptionError(f"tile is {tile} px, but below {smallest} px seams may show with this model; or pass an overlap too.")
+            raise OptionError(
+                f"tile is {tile} px, but below {metadata.smallest_tile} px seams may show with {metadata.name!r}; or pass an overlap too."
+            )
     if not isinstance(overlap, Integral) or not 0 <= overlap <= tile // 3:
         raise OptionError(f"overlap is {overlap!r} px; it must be a whole number, 0..{tile // 3} (a third of the tile).")
     return int(tile), int(overlap)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from numbers import Integral
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from sdk.catalog import model_bytes, releases
 from sdk.engine_file import ENGINE_SUFFIX, read_engine
 from sdk.errors import DeviceError, ModelError, OptionError, nearest
+
+if TYPE_CHECKING:
+    from sdk.cuda.driver import Driver
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
@@ -148,10 +151,14 @@ def _open_cached_engine(onnx: bytes, where: str, precision: str | None, tile: in
     from sdk.engines import BuildOptions
 
     driver = open_driver()  # before a build of minutes for a GPU that is not there
-    turing = "7.5" if driver.compute_capability == (7, 5) else None  # TensorRT-RTX leaves it out unless it is named
-    options = BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH, compute_capability=turing)
+    options = BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH, compute_capability=to_be_named(driver))
     engine = cached_engine(onnx, options, where=where)
     return TensorRtBackend(engine, driver, where, runtime_cache_of(engine))
+
+
+def to_be_named(driver: Driver) -> str | None:
+    """The GPU's compute capability where builds leave it out unless it is named: TensorRT-RTX's do so of Turing."""
+    return "7.5" if driver.compute_capability == (7, 5) else None
 
 
 def _has_tensorrt() -> bool:

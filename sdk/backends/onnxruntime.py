@@ -17,6 +17,8 @@ from sdk.errors import DeviceError, InferenceError, ModelError
 from sdk.onnx_precision import precision_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
+"""fp32 shall be that: from Ampere on TF32, of 10 bits of mantissa, is the default for it."""
 SHAPES_KEPT = 4
 """Buffers of so many shapes of batch stay on a GPU; a picture has one size of tile."""
 
@@ -47,7 +49,7 @@ class OnnxRuntimeBackend:
             options.intra_op_num_threads = count
         said = load_cuda_libraries() if device == "cuda" else ""
         try:
-            self.session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
+            self.session = ort.InferenceSession(model, options, providers=[(PROVIDERS[device], OPTIONS[device])])
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
             raise ModelError(f"{where} cannot be loaded by onnxruntime ({error}). Export it again, or fetch a fresh copy.") from error
         if self.session.get_providers()[0] != PROVIDERS[device]:

@@ -12,7 +12,7 @@ import pycuda  # pyright: ignore[reportMissingImports]
 import pycuda.driver as cuda  # pyright: ignore[reportMissingImports]
 
 from sdk.cuda.driver import DeviceBuffer, Driver, Extent, OutOfMemory, check_room, no_gpu
-from sdk.errors import DeviceError
+from sdk.errors import DeviceError, MissingDependencyError
 
 
 class PyCudaDriver(Driver):
@@ -53,7 +53,15 @@ class PyCudaDriver(Driver):
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         memory = _checked(lambda: cuda.mem_alloc(nbytes))
-        return DeviceBuffer(int(memory), nbytes, memory.free)
+
+        def free() -> None:
+            self._context.push()  # in threads where it is not current PyCUDA frees nothing, and says nothing
+            try:
+                memory.free()
+            finally:
+                cuda.Context.pop()
+
+        return DeviceBuffer(int(memory), nbytes, free)
 
     def pinned(self, shape: Sequence[int], dtype: np.typing.DTypeLike) -> np.ndarray:
         return _checked(lambda: cuda.pagelocked_empty(tuple(shape), np.dtype(dtype)))
@@ -71,7 +79,13 @@ class PyCudaDriver(Driver):
             from pycuda.compiler import compile as compile_by_nvcc  # pyright: ignore[reportMissingImports]
 
             source, target = code, f"sm_{self.compute_capability[0]}{self.compute_capability[1]}"
-            code = _checked(lambda: compile_by_nvcc(source, arch=target, no_extern_c=True))
+            try:
+                code = _checked(lambda: compile_by_nvcc(source, arch=target, no_extern_c=True, cache_dir=False))
+            except OSError as error:
+                raise MissingDependencyError(
+                    f"PyCUDA compiles our kernels by nvcc, which cannot be run here ({error}). Put CUDA's bin folder, such as "
+                    "/usr/local/cuda/bin, into PATH; or build them once for all GPUs: python -m sdk.cuda.kernels."
+                ) from error
         image = code
         module = _checked(lambda: cuda.module_from_buffer(image))
         return {name: _checked(lambda name=name: module.get_function(name)) for name in names}

@@ -128,7 +128,7 @@ def test_cuda_gives_what_the_cpu_gives(gpu: Driver, plain: OnnxRuntimeBackend, s
         pytest.skip("needs onnxruntime-gpu in place of onnxruntime")
     backend = OnnxRuntimeBackend(small_onnx, "cuda")
     for shape in ((1, 64, 64), (3, 16, 24), (1, 64, 64)):
-        assert np.abs(backend.run(batch(*shape)) - plain.run(batch(*shape))).max() < 1e-3
+        assert np.abs(backend.run(batch(*shape)) - plain.run(batch(*shape))).max() < 1e-4  # TF32 would differ by more
     backend.on_device(batch(1, 64, 64))()
 
 
