@@ -13,7 +13,7 @@ import gradio as gr
 
 from demo import models
 from demo.restore import download_button
-from demo.workspace import MOST_UNPACKED_BYTES, errors_shown, given, new_folder, public_text
+from demo.workspace import MOST_FILES, MOST_UNPACKED_BYTES, errors_shown, given, new_folder, public_text
 from sdk.files import READ_SUFFIXES, restored_suffix
 
 
@@ -29,7 +29,10 @@ def batch(
     """
     if not sources:
         raise gr.Error("There are no files yet: drop pictures or a zip file into the field.", print_exception=False)
+    if len(sources) > MOST_FILES:
+        raise gr.Error(f"{len(sources)} files are too many for this demo; give up to {MOST_FILES} at once.", print_exception=False)
     folder = new_folder(request)
+    sources = _kept(sources, folder / "given")
     pictures, failed = _pictures([Path(source) for source in sources], folder / "unpacked")
     if not pictures and not failed:
         raise gr.Error(f"No pictures found. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.", print_exception=False)
@@ -37,13 +40,31 @@ def batch(
     archive = folder / "restored.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:  # pictures are compressed already
         for i, (place, path) in enumerate(pictures):
+            if not archive.is_file():  # it went with its session: nobody waits for the rest
+                shutil.rmtree(folder, ignore_errors=True)
+                raise gr.Error("The tab was closed.", print_exception=False)
             progress((i, len(pictures)), desc=place.name, unit="files")
             try:
                 done.append((str(place), _restore_into(target, place, path, model, folder)))
             except gr.Error as error:
                 failed.append((str(place), error.message))
-    shutil.rmtree(folder / "unpacked", ignore_errors=True)
+    for used in ("given", "unpacked"):
+        shutil.rmtree(folder / used, ignore_errors=True)
     return _report(done, failed), str(archive)
+
+
+def _kept(sources: Sequence[str], folder: Path) -> list[str]:
+    """The uploads under second names, since Gradio deletes its own after an hour, and a batch may take longer."""
+    kept = []
+    for i, source in enumerate(map(Path, sources)):
+        place = folder / str(i) / source.name
+        place.parent.mkdir(parents=True)
+        try:
+            place.hardlink_to(source)
+        except OSError:  # a file system without such links
+            shutil.copyfile(source, place)
+        kept.append(str(place))
+    return kept
 
 
 def _report(done: list[tuple[str, str]], failed: list[tuple[str, str]]) -> str:

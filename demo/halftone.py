@@ -82,9 +82,8 @@ def _report(original: Path, dots: Path, restored: Path, grey: bool, done: models
         picture = first_page(path)
         if picture.ndim > photo.ndim:  # the palette method makes colour of grey
             picture = picture.mean(axis=-1)
-        distance = lpips(picture, photo)
-        looks = "not measured" if distance is None else f"{distance:.3f}"
-        rows.append(f"| {name} | {psnr(picture, photo):.2f} dB | {ssim(picture, photo):.3f} | {looks} |")
+        likeness = ("not measured" if value is None else f"{value:.3f}" for value in (ssim(picture, photo), lpips(picture, photo)))
+        rows.append(f"| {name} | {psnr(picture, photo):.2f} dB | {' | '.join(likeness)} |")
     notes = [f"**Note:** {public_text(text)}" for text in done.warnings]
     return "\n\n".join(["\n".join(rows), f"**Restored:** {done}.", *notes])
 

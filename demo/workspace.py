@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gradio as gr
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from sdk.errors import InverseHalftonerError
 from sdk.files import DECODERS
@@ -23,6 +23,9 @@ from sdk.files import DECODERS
 UPLOAD_LIMIT = "50mb"
 MOST_MEGAPIXELS = 50
 """Of all pages of a file together; about a minute and a half of work for two CPU cores."""
+
+MOST_FILES = 200
+"""Of one batch."""
 
 MOST_UNPACKED_BYTES = 500 << 20
 """Of all pictures of one zip."""
@@ -84,7 +87,9 @@ def given(upload: str | None) -> Path:
     path = Path(upload)
     megapixels = 0.0
     with suppress(Exception), Image.open(path, formats=DECODERS) as image:  # what cannot be opened is the SDK's to explain
-        megapixels = image.width * image.height * getattr(image, "n_frames", 1) / 1e6
+        frames = [image] if image.format == "MPO" else ImageSequence.Iterator(image)  # its further frames are not read
+        for frame in frames if image.format in ("TIFF", "MPO") else [image] * getattr(image, "n_frames", 1):  # only pages differ in size
+            megapixels += frame.width * frame.height / 1e6
     if megapixels > MOST_MEGAPIXELS:
         raise gr.Error(
             f"{path.name} has {megapixels:.0f} megapixels; this demo takes up to {MOST_MEGAPIXELS}. "

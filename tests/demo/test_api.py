@@ -9,6 +9,7 @@ import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -20,10 +21,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import sdk
-from demo import about, app, benchmark, halftone, models
+from demo import about, app, batch, benchmark, halftone, models
 from demo.lpips import LEAST_SIDE, lpips
 from demo.pictures import psnr, ssim
-from demo.workspace import FOLDER, end_session, new_folder, public_text
+from demo.workspace import FOLDER, end_session, given, new_folder, public_text
 from sdk.catalog import released_for
 from sdk.files import read
 from sdk.halftoning.palettes import quantise_bits
@@ -284,6 +285,54 @@ def test_old_results_go(tmp_path: Path) -> None:
     assert not fresh.exists()
 
 
+def test_pages_are_counted_one_by_one(tmp_path: Path) -> None:
+    small, large = Image.new("1", (16, 16)), Image.new("1", (8000, 8000))
+    small.save(tmp_path / "book.tif", save_all=True, append_images=[large], compression="group4")
+    with pytest.raises(gr.Error, match="64 megapixels"):
+        given(str(tmp_path / "book.tif"))
+    view = Image.new("L", (6000, 5000))
+    view.save(tmp_path / "two views.jpg", "MPO", save_all=True, append_images=[view])
+    assert given(str(tmp_path / "two views.jpg")).name == "two views.jpg"  # the second is never read
+
+
+def test_a_batch_ends_with_its_tab_and_outlives_its_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, sources = gr.Request(session_hash="leaves"), [tmp_path / f"{i}.png" for i in range(3)]
+    for source in sources:
+        Image.new("1", (64, 64)).save(source)
+    seen: list[Path] = []
+
+    def restore(path: Path, restored: Path, model: str) -> SimpleNamespace:
+        seen.append(path)
+        for source in sources:
+            source.unlink(missing_ok=True)
+        Image.open(path).save(restored)
+        return SimpleNamespace(warnings=[])
+
+    monkeypatch.setattr(models, "restore_file", restore)
+    report, archive = batch.batch([str(source) for source in sources], request=visitor)
+    assert "3 of 3 files restored." in report
+    assert sorted(path.name for path in Path(archive).parent.iterdir()) == ["restored.zip"]
+    for source in sources:
+        Image.new("1", (64, 64)).save(source)
+    seen.clear()
+
+    def closed_meanwhile(path: Path, restored: Path, model: str) -> SimpleNamespace:
+        picture = path.read_bytes()
+        end_session(visitor)
+        restored.parent.mkdir(parents=True)  # as writers do
+        restored.write_bytes(picture)
+        seen.append(restored)
+        return SimpleNamespace(warnings=[])
+
+    monkeypatch.setattr(models, "restore_file", closed_meanwhile)
+    with pytest.raises(gr.Error, match="tab was closed"):
+        batch.batch([str(source) for source in sources], request=visitor)
+    (left,) = seen
+    assert not left.parent.exists()
+    with pytest.raises(gr.Error, match="201 files are too many"):
+        batch.batch(["x.png"] * 201, request=visitor)
+
+
 def test_benchmark_measures_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "SIZES", (64, 96))
     table, chart = benchmark.benchmark()
@@ -329,6 +378,7 @@ def test_ssim_and_psnr(photo: np.ndarray) -> None:
     exact = photo.astype(float)
     assert psnr(exact, exact) == float("inf")
     assert ssim(exact, exact) == pytest.approx(1)
+    assert ssim(exact[:10], exact[:10]) is None
     assert psnr(exact, exact + 1) == pytest.approx(48.13, abs=0.01)
     metrics = pytest.importorskip("training.metrics", reason="compared with the training's own SSIM, which needs torch")
     noisy = np.clip(exact + np.random.default_rng(0).normal(0, 20, exact.shape), 0, 255)

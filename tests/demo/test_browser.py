@@ -95,8 +95,11 @@ def test_upload_restore_slide_download(page: Page, white: np.ndarray, tmp_path: 
     page.mouse.up()
     assert line(page, "#before-after") == pytest.approx(start + 100, abs=box["width"])
     handle.focus()
+    page.wait_for_function("handle => handle.ariaValueNow != '50'", arg=handle.element_handle())
+    place = int(handle.get_attribute("aria-valuenow"))
     page.keyboard.press("ArrowLeft")
     assert line(page, "#before-after") < start + 90
+    page.wait_for_function("([handle, place]) => Number(handle.ariaValueNow) < place", arg=[handle.element_handle(), place])
 
     path = downloaded(page, "Download the restored file", tmp_path)
     expected = sdk.InverseHalftoner("auto").run(source)
