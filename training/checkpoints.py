@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sdk.catalog import model_bytes
 from training.config import Recipe, from_table, to_table
 from training.errors import TrainingError
 from training.models import build
@@ -39,17 +40,31 @@ def load_model(path: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     return model.eval(), recipe, progress
 
 
+def begin_from(model: nn.Module, path: Path, run: Path) -> None:
+    """``warm_start`` a new run, and say so; a ``TrainingError`` where the run has begun, since it would go on from its own weights."""
+    if (run / CHECKPOINT).is_file():
+        raise TrainingError(f"{run} holds a run that has begun: leave out --start-from to go on with it, or give --run another folder.")
+    fresh = warm_start(model, path)
+    named = ", ".join(fresh[:4]) + (" ..." if len(fresh) > 4 else "")
+    print(f"started from {path}" + (f"; {len(fresh)} tensors are not in it: {named}" if fresh else ""))
+
+
 def warm_start(model: nn.Module, path: Path) -> list[str]:
     """Fill ``model`` from a run's weights.safetensors, or from a released .onnx file (fp16 precision; needs onnx).
 
     A colour network takes the weights of a grey one: each plane gets a third of its input weights, and its output
-    weights whole. Returns the names of the parameters that the file lacks; they stay fresh.
+    weights whole. Returns the names of the parameters that the file lacks; they stay as they are.
     """
     stored = _released_weights(path) if path.suffix == ".onnx" else load_weights(path)[0]
     stored = model.adapted(stored) if isinstance(model, FastNet) else stored
     wanted = model.state_dict()
-    fitting = {name: _for_planes(stored[name], tensor.shape) for name, tensor in wanted.items() if name in stored}
-    model.load_state_dict(wanted | fitting)
+    try:
+        fitting = {name: _for_planes(stored[name], tensor.shape) for name, tensor in wanted.items() if name in stored}
+        model.load_state_dict(wanted | fitting)
+    except RuntimeError as error:
+        raise TrainingError(f"{path} holds a network of another size; start from one of the recipe's [model] ({error}).") from error
+    if not fitting:
+        raise TrainingError(f"{path} holds no tensor of this network; start from one of the same architecture.")
     return [name for name in wanted if name not in stored]
 
 
@@ -57,7 +72,7 @@ def _released_weights(path: Path) -> dict[str, Tensor]:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(path).graph
+    graph = onnx.load_from_string(model_bytes(path)[0]).graph
     return {t.name.removesuffix("_fp16"): torch.from_numpy(numpy_helper.to_array(t).astype("float32")) for t in graph.initializer}
 
 
@@ -82,9 +97,21 @@ def save_checkpoint(
     _write(path, tensors, {"recipe": to_table(recipe), "progress": progress})
 
 
-def load_checkpoint(path: Path, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Fill all of them from ``save_checkpoint``'s file; returns the progress."""
+MAY_CHANGE = ("steps", "card", "validation", "distillation")
+"""Of a recipe while its run goes on."""
+
+
+def load_checkpoint(
+    path: Path, recipe: Recipe, model: nn.Module, ema: nn.Module, optimisers: list[torch.optim.Optimizer]
+) -> dict[str, Any]:
+    """Fill all of them from ``save_checkpoint``'s file; returns the progress. A ``TrainingError`` if it is of another recipe."""
     tensors, header = _read(path)
+    began, now = (_texts(each) for each in (from_table(Recipe, header["recipe"], str(path)), recipe))
+    if changed := [key for key in now if key not in MAY_CHANGE and began[key] != now[key]]:
+        raise TrainingError(
+            f"{path} is of a run with another {' and '.join(changed)}. Go on with the recipe it began with, or give --run another folder "
+            f"(and --start-from {path.parent / WEIGHTS})."
+        )
     for prefix, module in (("model/", model), ("ema/", ema)):
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     for i, optimiser in enumerate(optimisers):
@@ -95,6 +122,11 @@ def load_checkpoint(path: Path, model: nn.Module, ema: nn.Module, optimisers: li
                 state.setdefault(int(parameter), {})[key] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return header["progress"]
+
+
+def _texts(recipe: Recipe) -> dict[str, str]:
+    """Key -> value as text, the same for lists and tuples."""
+    return {key: json.dumps(value, sort_keys=True) for key, value in to_table(recipe).items()}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:

@@ -139,9 +139,10 @@ def page(result: dict) -> str:
     rate = f"{optimiser['name']} at {optimiser['learning_rate']:g}"
     crops = f"{data['batch']} of {data['crop']}x{data['crop']} px a step, seed {data['seed']}"
     machines = "; ".join(dict.fromkeys(row["machine"] for row in rows))
+    command = f"python -m training.compare --data DIR --steps {result['steps']}{result.get('only', '')} -o docs"
     lines = [
         "# Rivals at equal budget: PSNR (dB) / SSIM\n",
-        f"By `python -m training.compare --data DIR --steps {result['steps']} -o docs`. Floyd-Steinberg halftones, grey, whole pictures.\n"
+        f"By `{command}`. Floyd-Steinberg halftones, grey, whole pictures.\n"
         f"Each network learnt for {result['steps']:,} steps from the same crops ({crops})\n"
         f"with the same optimiser ({rate}) and with the loss of its paper; measured are its averaged weights, in bf16.\n"
         "The papers train far longer: this shows what a method makes of a small budget, not what it may reach.\n"
@@ -164,10 +165,11 @@ def main() -> None:
     parser.add_argument("--vgg", type=Path, help=f"VGG weights for perceptual losses (default: DIR/{VGG_WEIGHTS})")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs"), help="folder for the results (default: runs)")
     options = parser.parse_args()
+    only = f" --only {' '.join(options.only)}" if options.only else ""
     comparison = load_comparison(options.only)
     rows = list(compare(comparison, options.steps, options.data, options.runs, lpips_of(options.data), options.vgg))
     shared = {"steps": options.steps, "data": asdict(comparison.data), "optimiser": asdict(comparison.optimiser)}
-    result = {"model": "compare", **shared, "rows": rows}
+    result = {"model": "compare", "only": only, **shared, "rows": rows}
     write(options.output, "compare", result, page(result))
 
 

@@ -24,6 +24,12 @@ class RecipeError(TrainingError):
     """A recipe is missing, is not TOML, or has a key or value that does not fit."""
 
 
+def _refuse_below(config: Any, **least: int) -> None:
+    for key, value in least.items():
+        if getattr(config, key) < value:
+            raise RecipeError(f"{key} is {getattr(config, key)}; it must be at least {value}.")
+
+
 @dataclass(frozen=True)
 class DataConfig:
     mix: tuple[HalftoneFamily, ...] = ()
@@ -49,6 +55,9 @@ class DataConfig:
                 "The recipe's [data] names nothing to train on; give it a [[data.mix]], [[data.learned]], [[data.prints]] or "
                 "[[data.bit_depths]] table."
             )
+        _refuse_below(self, crop=8, margin=0, batch=1)
+        if len({getattr(family, "told", None) is None for family in self.families}) > 1:
+            raise RecipeError("Some families of [data] say how often their method is told, others do not; give each its told (0 is never).")
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -74,6 +83,9 @@ class OptimiserConfig:
     warmup_steps: int = 200
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        _refuse_below(self, warmup_steps=0)
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,9 @@ class ValidationConfig:
     pictures: int = 16
     methods: tuple[str, ...] = ("floyd-steinberg",)
     """Clean halftones to look at; a recipe with prints or bit depths is looked at on the first of those, too."""
+
+    def __post_init__(self) -> None:
+        _refuse_below(self, every=1, pictures=1)
 
 
 @dataclass(frozen=True)

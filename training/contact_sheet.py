@@ -21,8 +21,8 @@ GAP = 6
 def contact_sheet(recipe: Recipe, data: Path, rows: int = 8, columns: int = 4, crop: int = 160) -> np.ndarray:
     """uint8 picture of rows x columns pairs, white between them."""
     drawn = recipe.data
-    families, planes = (*drawn.mix, *drawn.prints), recipe.model.get("planes", 1)
-    pairs = Pairs(data / "train", families, crop, rows * columns, 1, drawn.seed, planes, drawn.margin)
+    planes = recipe.model.get("planes", 1)
+    pairs = Pairs(data / "train", drawn.families, crop, rows * columns, 1, drawn.seed, planes, drawn.margin, drawn.halftoning)
     # without what the network is told
     inputs, targets = (as_pictures(batch[:, :planes]) for batch in pairs[0])
     cells = [_framed(np.concatenate([before, after], axis=1)) for before, after in zip(inputs, targets)]

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from sdk.errors import OptionError, nearest
 from sdk.whole_files import write_whole
 from training.arguments import add_training
-from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, load_model, save_checkpoint, save_weights, warm_start
+from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_checkpoint, load_model, save_checkpoint, save_weights
 from training.config import Recipe, load_recipe, to_table
 from training.data import Pairs
 from training.diffusion import ddim, grid, split, trajectory
@@ -39,7 +39,16 @@ from training.errors import said_plainly
 from training.metrics import TONE_SIGMA
 from training.models.cdh import CDH, gaussian
 from training.perceptual import VGG_WEIGHTS, VggLpips
-from training.train import make_optimisers, set_learning_rate, update_average, validate, validation_set
+from training.train import (
+    clip_gradients,
+    make_optimisers,
+    progress_of,
+    set_learning_rate,
+    size_multiple_of,
+    update_average,
+    validate,
+    validation_set,
+)
 
 ENDS = "ends.safetensors"
 SAVE_EVERY = 180
@@ -141,18 +150,18 @@ def distill(
     kept = ends_of(teacher, recipe, data, run / ENDS, accelerator)
     student = copy.deepcopy(teacher).train()
     if start_from:
-        warm_start(student, start_from)
+        begin_from(student, start_from, run)
     ema = copy.deepcopy(student).requires_grad_(False).eval()
     optimisers = make_optimisers(student, recipe.optimiser)
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):
         group["peak"] *= config.rate
     loss_of = Distillation(config.weights, vgg or data / VGG_WEIGHTS).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    examples = validation_set(data / "val", recipe)
+    examples = validation_set(data / "val", recipe, size_multiple_of(student, recipe))
     places = [(sampler, step) for sampler in config.samplers for step in range(sampler)]
 
     done, spent = 0, 0.0  # steps, seconds
     if (run / CHECKPOINT).is_file():
-        progress = load_checkpoint(run / CHECKPOINT, student, ema, optimisers)
+        progress = load_checkpoint(run / CHECKPOINT, recipe, student, ema, optimisers)
         done, spent = progress["distillation_steps"], progress["seconds"]
     bar = tqdm(total=steps, initial=done, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
 
@@ -170,7 +179,7 @@ def distill(
         with accelerator.autocast():
             loss = loss_of(student, given, wanted, noise, end, sampler, step)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), recipe.optimiser.clip_norm)
+        clip_gradients(student, recipe.optimiser.clip_norm, done)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
@@ -181,16 +190,17 @@ def distill(
             bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, recipe).items()})
         if time.monotonic() - last_save > SAVE_EVERY:
             last_save = time.monotonic()
-            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds))
+            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds, data))
     bar.close()
-    progress = _progress(done, spent + time.monotonic() - started)
+    progress = _progress(done, spent + time.monotonic() - started, data)
     save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, progress)
     save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)
     return run / WEIGHTS
 
 
-def _progress(steps: int, seconds: float) -> dict[str, float]:
-    return {"distillation_steps": steps, "seconds": round(seconds, 1)}
+def _progress(steps: int, seconds: float, data: Path) -> dict[str, float]:
+    progress = progress_of(steps, seconds, data)
+    return {"distillation_steps": progress.pop("steps"), **progress}
 
 
 def main() -> None:

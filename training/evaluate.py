@@ -25,7 +25,7 @@ from training.baselines import tune
 from training.data import DataError, photo_paths, read_grey
 from training.errors import said_plainly
 from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, software, write_json
+from training.results import lpips_of, parser, result_of, software, write_json
 
 BASELINES = "baselines"
 Restore = Callable[[np.ndarray], np.ndarray]
@@ -104,7 +104,11 @@ def evaluate(
     only: Sequence[str] | None = None,
 ) -> Iterator[dict]:
     """One row a method, test set (all, or ``only`` these) and restorer; ``restorers_for``: title -> (settings, function) of a method."""
-    sets = {name: photos for name, photos in test_sets(data).items() if only is None or name in only}
+    sets = test_sets(data)
+    for name in only or ():
+        if name not in sets:
+            raise OptionError(f"{data}/test has no set {name!r}.{nearest(name, sets)}")
+    sets = {name: photos for name, photos in sets.items() if only is None or name in only}
     for dither in tqdm(dithers, desc="methods"):
         restorers = restorers_for(dither)
         for set_name, photos in sets.items():
@@ -162,15 +166,19 @@ def main() -> None:
     arguments.add_argument("--sets", nargs="+", metavar="NAME", help="test sets to measure on (default: all)")
     options = arguments.parse_args()
     dithers = dithers_named(options.methods)
+    if options.model == BASELINES and (options.methods or options.sets):
+        raise OptionError("The baselines are measured whole, since all tables use them: leave --methods and --sets out.")
     lpips = lpips_of(options.data)
     restorer = None if options.model == BASELINES else sdk.InverseHalftoner(options.model, device="cpu")
     folder = options.output / "evaluations"
 
     if restorer is None or not (folder / f"{BASELINES}.json").is_file():
-        save(folder, BASELINES, list(evaluate_baselines(options.data, lpips)))
+        rows = list(evaluate_baselines(options.data, lpips))
+        write_json(folder, BASELINES, {"model": BASELINES, "software": software(), "rows": rows})
     if restorer is not None:
         name, run = restorer.metadata.name, restorer.run
-        save(folder, name, list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers, options.sets)))
+        rows = list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers, options.sets))
+        write_json(folder, name, with_kept(folder / f"{name}.json", result_of(restorer.metadata, rows)))
     text = page(folder)
     (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)
@@ -185,15 +193,22 @@ def dithers_named(titles: Sequence[str] | None) -> Sequence[Dither]:
     return [known[title] for title in titles] if titles else DITHERS
 
 
-def save(folder: Path, name: str, rows: list[dict]) -> None:
-    write_json(folder, name, {"model": name, "software": software(), "rows": rows})
+def with_kept(path: Path, result: dict) -> dict:
+    """The result with the rows that ``path`` holds beside its own, if those are of the same weights and software."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if any(before.get(key) != result[key] for key in ("training", "software")):
+        return result
+    new = {(row["dither"], row["set"]): row for row in result["rows"]}
+    kept = [new.pop((row["dither"], row["set"]), row) for row in before["rows"]]
+    return {**result, "rows": [*kept, *new.values()]}
 
 
 def page(folder: Path) -> str:
     """models.md: the tables of every model measured into ``folder``."""
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     baselines = results.pop(BASELINES)["rows"]
-    return "\n".join(["# Measured models\n", *(markdown(**result, baselines=baselines) for result in results.values())])
+    tables = (markdown(result["model"], result["software"], result["rows"], baselines) for result in results.values())
+    return "\n".join(["# Measured models\n", *tables])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from training.data import photo_paths, read_rgb
 from training.errors import TrainingError, said_plainly
 from training.evaluate import PROTOCOL, Restore, Restorers, centre_256, test_sets
 from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, software, write_json
+from training.results import lpips_of, parser, present, result_of, write_json
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequen
     """One row a kind, test set and restorer (all, or ``only`` these titles). ``worst_gain``: dB above the input of the picture that
     gained least."""
     sets = test_sets(data, read_rgb)
+    there = present(EVERY_SET, sets, data)
     paths = photo_paths(data / "val")
     tuning = [centre_256(read_rgb(path)) for path in paths[:: max(1, len(paths) // 12)][:12]]
     for row in tqdm(PALETTES if PALETTE_KIND in model.metadata.kinds else HALFTONES, desc="kinds"):
@@ -107,9 +108,7 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequen
         for title in only or ():
             if title not in restorers:
                 raise OptionError(f"Nothing measured here is called {title!r}.{nearest(title, restorers)}")
-        for set_name in row.sets:
-            if set_name not in sets:
-                continue
+        for set_name in (name for name in row.sets if name in there):
             for title, (settings, restore) in restorers.items():
                 if only is not None and title not in only:
                     continue
@@ -183,11 +182,13 @@ def main() -> None:
     options = arguments.parse_args()
     model = sdk.InverseHalftoner(options.model, device="cpu")
     folder = options.output / "evaluations" / "colour"
-    before = json.loads((folder / f"{model.metadata.name}.json").read_text(encoding="utf-8"))["rows"] if options.only else []
+    stored = folder / f"{model.metadata.name}.json"
+    if options.only and not stored.is_file():
+        raise TrainingError(f"There is no {stored} with a table to keep the rest of. Measure it whole, without --only.")
+    before = json.loads(stored.read_text(encoding="utf-8"))["rows"] if options.only else []
     rows = list(evaluate(model, options.data, lpips_of(options.data), options.only))
     rows = with_new(before, rows) if options.only else rows
-    result = {"model": model.metadata.name, "software": software(), "rows": rows}
-    write_json(folder, model.metadata.name, result)
+    write_json(folder, model.metadata.name, result_of(model.metadata, rows))
     text = page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))])
     (options.output / "colour.md").write_text(text, encoding="utf-8")
     print(text)

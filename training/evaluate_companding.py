@@ -19,7 +19,7 @@ from training.data import read_grey, read_rgb
 from training.errors import said_plainly
 from training.evaluate import PROTOCOL, test_sets
 from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, software, write
+from training.results import lpips_of, parser, present, result_of, write
 
 BITS = (1, 2, 3, 4, 5)
 SETS = (PROTOCOL, "kodak24")
@@ -47,7 +47,7 @@ def evaluate(model: sdk.BitDepthExpander, data: Path, lpips: Lpips) -> Iterator[
     }
     for colour, read in COLOURS.items():
         sets = test_sets(data, read)
-        for set_name in (name for name in SETS if name in sets):
+        for set_name in present(SETS, sets, data):
             for bits in tqdm(BITS, desc=f"{set_name}, {colour}"):
                 for title, restore in restorers.items():
                     scores = []
@@ -82,7 +82,7 @@ def main() -> None:
     options = parser(__doc__, "folder with test/coco_val50 and test/kodak24").parse_args()
     model = sdk.BitDepthExpander(options.model, device="cpu")
     rows = list(evaluate(model, options.data, lpips_of(options.data)))
-    result = {"model": model.metadata.name, "software": software(), "rows": rows}
+    result = result_of(model.metadata, rows)
     write(options.output, "companding", result, page(result))
 
 

@@ -24,7 +24,7 @@ from training.data import photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
 from training.errors import said_plainly
 from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, software, write
+from training.results import lpips_of, parser, result_of, write
 from training.scanning import PrintScan
 
 NOTES = """What fails, and why:
@@ -188,13 +188,9 @@ def main() -> None:
     scans = options.data / "scans"
     if not scans.is_dir():
         print(f"{scans} is missing: no real scans are measured, and the page will have none.")
-    result = {
-        "model": restorer.metadata.name,
-        "limit": options.limit,
-        "software": software(),
-        "scans": list(measure_scans(scans, restorer)) if scans.is_dir() else [],
-        "rows": list(measure_prints(options.data, restorer, lpips_of(options.data), options.limit)),
-    }
+    rows = list(measure_prints(options.data, restorer, lpips_of(options.data), options.limit))
+    found = list(measure_scans(scans, restorer)) if scans.is_dir() else []
+    result = {**result_of(restorer.metadata, rows), "limit": options.limit, "scans": found}
     write(options.output, "scans", result, page(result))
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from importlib.metadata import version
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import cv2
+import onnxruntime
+
+from sdk.metadata import ModelMetadata
 from sdk.whole_files import write_whole
+from training.data import DataError
 from training.metrics import Lpips
 
 LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
@@ -30,7 +35,23 @@ def lpips_of(data: Path) -> Lpips:
 
 
 def software() -> str:
-    return f"{platform.machine()}, onnxruntime {version('onnxruntime')}, OpenCV {version('opencv-python-headless')}"
+    return f"{platform.machine()}, onnxruntime {onnxruntime.__version__}, OpenCV {cv2.__version__}"
+
+
+def result_of(model: ModelMetadata, rows: list[dict]) -> dict:
+    """What a table's JSON holds: which weights were measured, on what software, and the rows."""
+    return {"model": model.name, "training": model.training, "software": software(), "rows": rows}
+
+
+def present(wanted: Sequence[str], sets: Collection[str], data: Path) -> list[str]:
+    """Those test sets that are there; what is missing is named, and if that is all, it is a ``DataError``."""
+    found = [name for name in wanted if name in sets]
+    missing = ", ".join(name for name in wanted if name not in sets)
+    if not found:
+        raise DataError(f"{data}/test has none of the sets that are measured here: {missing}.")
+    if missing:
+        print(f"{data}/test has no {missing}: nothing is measured there.")
+    return found
 
 
 def write_json(folder: Path, name: str, result: dict) -> None:

@@ -26,11 +26,11 @@ from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from training.arguments import add_training
-from training.checkpoints import CHECKPOINT, WEIGHTS, load_checkpoint, save_checkpoint, save_weights, warm_start
-from training.config import OptimiserConfig, Recipe, load_recipe
-from training.data import Pairs, as_pictures, as_tensor, photo_paths, read_grey, read_rgb
+from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_checkpoint, save_checkpoint, save_weights
+from training.config import OptimiserConfig, Recipe, RecipeError, load_recipe
+from training.data import DataError, Pairs, as_pictures, as_tensor, photo_paths, read_grey, read_rgb
 from training.degradations import with_method
-from training.errors import said_plainly
+from training.errors import TrainingError, said_plainly
 from training.losses import Loss
 from training.metrics import psnr, tone_psnr
 from training.models import build
@@ -59,24 +59,22 @@ def train(
     device = accelerator.device
     torch.manual_seed(recipe.data.seed)
     model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    checkpoint = run / CHECKPOINT
     if start_from:
-        fresh = warm_start(model, start_from)
-        named = ", ".join(fresh[:4]) + (" ..." if len(fresh) > 4 else "")
-        print(f"started from {start_from}" + (f"; {len(fresh)} of its tensors are new: {named}" if fresh else ""))
+        begin_from(model, start_from, run)
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
     loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / VGG_WEIGHTS).to(device)
 
     done, spent = 0, 0.0  # steps, seconds
-    checkpoint = run / CHECKPOINT
     if checkpoint.is_file():
-        progress = load_checkpoint(checkpoint, model, ema, optimisers)
+        progress = load_checkpoint(checkpoint, recipe, model, ema, optimisers)
         done, spent = progress["steps"], progress["seconds"]
     total = steps or (10**9 if minutes else recipe.steps)
     drawn, planes = recipe.data, recipe.model.get("planes", 1)
     pairs = Pairs(data / "train", drawn.families, drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin, drawn.halftoning)
     loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
-    examples = validation_set(data / "val", recipe)
+    examples = validation_set(data / "val", recipe, size_multiple_of(model, recipe))
     model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
     board = SummaryWriter(str(run / "tensorboard"), purge_step=done)
     bar = tqdm(total=None if minutes else total, initial=done, desc=recipe.name, unit="step", dynamic_ncols=True)
@@ -92,7 +90,7 @@ def train(
         with accelerator.autocast():
             loss = loss_of(model, halftones.to(device, memory_format=torch.channels_last), photos.to(device))
         accelerator.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimiser.clip_norm)
+        norm = clip_gradients(model, recipe.optimiser.clip_norm, done)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
@@ -111,11 +109,11 @@ def train(
             bar.set_postfix({name: f"{score:.2f} dB" for name, score in scores.items()})
         if time.monotonic() - last_save > save_every:
             last_save = time.monotonic()
-            save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, done, spent + last_save - started)
+            save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress_of(done, spent + last_save - started, data))
 
     bar.close()
     board.close()
-    save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, done, spent + time.monotonic() - started)
+    save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress_of(done, spent + time.monotonic() - started, data))
     return run / WEIGHTS
 
 
@@ -134,9 +132,27 @@ def make_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.opt
     return optimisers
 
 
+def size_multiple_of(model: nn.Module, recipe: Recipe) -> int:
+    """Of what height and width of the model's pictures must be multiples; a ``RecipeError`` for crops that are none."""
+    multiple, crop = int(getattr(model, "size_multiple", 1)), recipe.data.crop
+    if crop % multiple:
+        raise RecipeError(f"{recipe.name}: crop is {crop} px; this {recipe.architecture!r} takes multiples of {multiple} px.")
+    return multiple
+
+
+def clip_gradients(model: nn.Module, norm: float, step: int) -> Tensor:
+    """Their norm before; a ``TrainingError``, before anything is updated or saved, where they are no numbers any more."""
+    found = torch.nn.utils.clip_grad_norm_(model.parameters(), norm)
+    if not torch.isfinite(found):
+        raise TrainingError(
+            f"The gradients of step {step + 1} are not finite. The last checkpoint is as it was: go on from it with lower learning rates."
+        )
+    return found
+
+
 def set_learning_rate(optimisers, warmup_steps: int, step: int, elapsed: float) -> None:
     """Linear warm-up over the first steps, then half a cosine to zero; ``elapsed`` is the share of the budget used, 0..1."""
-    factor = min(1.0, (step + 1) / warmup_steps) * 0.5 * (1 + math.cos(math.pi * elapsed))
+    factor = min(1.0, (step + 1) / max(1, warmup_steps)) * 0.5 * (1 + math.cos(math.pi * elapsed))
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * factor
@@ -157,14 +173,18 @@ def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
 Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
 
 
-def validation_set(folder: Path, recipe: Recipe, size: int = 256) -> Examples:
-    """Method -> (input tensor, true picture as uint8) pairs: the central size x size of evenly chosen val pictures."""
+def validation_set(folder: Path, recipe: Recipe, multiple: int = 1, size: int = 256) -> Examples:
+    """Method -> (input tensor, true picture as uint8) pairs: the central size x size of evenly chosen val pictures, or what they have of it
+    in multiples of ``multiple``."""
     paths = photo_paths(folder)
     chosen = paths[:: max(1, len(paths) // recipe.validation.pictures)][: recipe.validation.pictures]
     colour = recipe.model.get("planes", 1) == 3
     photos = []
-    for photo in map(read_rgb if colour else read_grey, chosen):
-        height, width = (min(size, extent // 16 * 16) for extent in photo.shape[:2])
+    for path in chosen:
+        photo = read_rgb(path) if colour else read_grey(path)
+        height, width = (min(size, extent) // multiple * multiple for extent in photo.shape[:2])
+        if not min(height, width):
+            raise DataError(f"{path} is smaller than {multiple} px, which the network needs; remove it from val.")
         top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
         photos.append(np.ascontiguousarray(photo[top : top + height, left : left + width]))
 
@@ -198,8 +218,12 @@ def validate(model: nn.Module, examples: Examples, device: torch.device, recipe:
     return {method: float(np.mean([score(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
 
 
-def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, steps: int, seconds: float) -> None:
-    progress = {"steps": steps, "seconds": round(seconds, 1)}
+def progress_of(steps: int, seconds: float, data: Path) -> dict[str, float]:
+    """What is stored with weights: how long they learnt, and from how many photographs."""
+    return {"steps": steps, "seconds": round(seconds, 1), "photographs": len(photo_paths(data / "train"))}
+
+
+def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, progress: dict[str, float]) -> None:
     plain = [getattr(optimiser, "optimizer", optimiser) for optimiser in optimisers]  # without accelerate's wrapper
     save_checkpoint(run / CHECKPOINT, model, ema, plain, recipe, progress)
     save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)

@@ -21,6 +21,7 @@ from training.data import Pairs
 from training.degradations import HalftoneFamily, LearnedHalftone
 from training.diffusion import grid, trajectory
 from training.distill import Distillation, distill
+from training.errors import TrainingError
 from training.meta_halftones import features_of, meta_halftones
 from training.models import build
 from training.models.cdh import CDH, HalftoneCDH, InverseCDH
@@ -149,7 +150,7 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
 
     halftone = np.asarray(sdk.Halftoner("floyd-steinberg").run(photo[:64, :64]))
     for steps in (1, 4):
-        metadata = export(taught, tmp_path / f"{steps}.onnx", steps)
+        metadata = export(taught, tmp_path / f"{steps}.onnx", steps, training_data="two crops")
         assert (metadata.name, metadata.num_inference_steps, metadata.needs_noise) == (f"cdh-{steps}step", steps, True)
         restorer = sdk.InverseHalftoner(tmp_path / f"{steps}.onnx", device="cpu")
         restored = restorer.run(halftone, seed=1)
@@ -158,7 +159,7 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
         assert np.mean((restored / 255.0 - photo[:64, :64] / 255.0) ** 2) < 0.02
     assert (tmp_path / "few-steps" / "ends.safetensors").stat() == kept
     with pytest.raises(OptionError, match=r"1\.\.48"):
-        export(taught, tmp_path / "49.onnx", 49)
+        export(taught, tmp_path / "49.onnx", 49, training_data="two crops")
 
 
 def test_distillation_goes_on_where_it_stopped(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +175,12 @@ def test_distillation_goes_on_where_it_stopped(photos: Path, tmp_path: Path, mon
         return len(sampled), len(taught)
 
     assert go_on(3) == (1, 3)
+    learnt = load_weights(tmp_path / "few-steps" / WEIGHTS)[0]
+    assert not all(torch.equal(value, learnt[name]) for name, value in teacher.state_dict().items())
+    assert go_on(3) == (1, 3)  # nothing is left to do: what was learnt is there as it was
+    assert all(torch.equal(value, learnt[name]) for name, value in load_weights(tmp_path / "few-steps" / WEIGHTS)[0].items())
+    with pytest.raises(TrainingError, match="has begun"):
+        distill(teacher, recipe, photos, tmp_path / "few-steps", None, 4, start_from=tmp_path / WEIGHTS)
     assert go_on(5) == (1, 5)
     assert load_weights(tmp_path / "few-steps" / WEIGHTS)[2]["distillation_steps"] == 5
     ends = tmp_path / "few-steps" / "ends.safetensors"
@@ -186,7 +193,7 @@ def test_steps_share_their_weights_in_the_file(tmp_path: Path, photos: Path) -> 
     weights = train(replace(TINY, steps=1), photos, tmp_path)
     sizes = []
     for steps in (1, 8):
-        export(weights, tmp_path / f"{steps}.onnx", steps)
+        export(weights, tmp_path / f"{steps}.onnx", steps, training_data="two crops")
         sizes.append((tmp_path / f"{steps}.onnx").stat().st_size)
     parameters = sum(p.numel() for p in load_model(weights)[0].parameters())
     assert sizes[1] - sizes[0] < 7 * (8_000 + 0.5 * 2 * parameters)
@@ -228,7 +235,7 @@ def test_a_recipe_warm_starts_from_its_teacher(photos: Path, tmp_path: Path) -> 
 def test_networks_halftone_crops_another_way_each_time(photos: Path, tmp_path: Path, photo: np.ndarray) -> None:
     card = load_recipe("cdh-halftone").card
     made = replace(TINY, name="dots", architecture="cdh-halftone", data=replace(TINY.data, halftoning=True), steps=30, card=card)
-    export(train(made, photos, tmp_path), tmp_path / "dots.onnx", 4, "dots")
+    export(train(made, photos, tmp_path), tmp_path / "dots.onnx", 4, "dots", "two crops")
     family = LearnedHalftone(str(tmp_path / "dots.onnx"), 1.0)
     crop = photo[:64, :64]
     (first, target), (second, _) = family(crop, np.random.default_rng(0)), family(crop, np.random.default_rng(1))

@@ -151,3 +151,29 @@ def test_broken_toml(tmp_path: Path) -> None:
     path.write_text("name = ")
     with pytest.raises(RecipeError, match=r"broken\.toml is not valid TOML"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        ("data.batch", 0, "batch is 0"),
+        ("data.crop", 0, "crop is 0"),
+        ("data.margin", -1, "margin is -1"),
+        ("validation", {"every": 0}, "every is 0"),
+        ("validation", {"pictures": 0}, "pictures is 0"),
+        ("optimiser", {"warmup_steps": -1}, "warmup_steps is -1"),
+        ("data.learned", [{"model": "cdh", "weight": 1.0}], None),
+    ],
+)
+def test_values_out_of_range_are_named(path: str, value: Any, text: str | None) -> None:
+    if text is None:
+        from_table(Recipe, changed(path, value), "tiny.toml")
+    else:
+        with pytest.raises(RecipeError, match=text):
+            from_table(Recipe, changed(path, value), "tiny.toml")
+
+
+def test_all_families_tell_their_method_or_none() -> None:
+    families = [{"methods": ["bayer"], "weight": 1.0, "told": 0.5}, {"methods": ["stucki"], "weight": 1.0}]
+    with pytest.raises(RecipeError, match="give each its told"):
+        from_table(Recipe, changed("data.mix", families), "tiny.toml")

@@ -11,6 +11,7 @@ import torch
 
 from sdk.analysis.methods import LABELS
 from training.config import load_recipe
+from training.contact_sheet import GAP, contact_sheet
 from training.data import DataError, Pairs, augment, photo_paths, read_grey
 from training.degradations import HalftoneFamily
 
@@ -148,3 +149,14 @@ def test_unreadable_photograph(tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match=r"torn\.png cannot be read.*remove it"):
         pairs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["scan", "companding", "cdh-halftone", "fast"])
+def test_contact_sheets_show_what_is_given_and_wanted(photos: Path, name: str) -> None:
+    sheet = contact_sheet(load_recipe(name), photos, rows=1, columns=2, crop=64)
+    assert sheet.shape[:2] == (64 + GAP, 2 * (2 * 64 + GAP))
+    given, wanted = sheet[3:67, 3:67], sheet[3:67, 67:131]
+    assert not np.array_equal(given, wanted)
+    if name == "cdh-halftone":
+        assert set(np.unique(wanted)) == {0, 255}
+        assert len(np.unique(given)) > 20

@@ -10,10 +10,12 @@ import pytest
 
 import sdk
 from sdk.halftoning.palettes import quantise_bits
-from training import evaluate_colour, evaluate_companding
+from training import evaluate, evaluate_colour, evaluate_companding
+from training.data import DataError
 from training.errors import TrainingError
-from training.evaluate import centre_256, dithers_named
+from training.evaluate import DITHERS, centre_256, dithers_named, with_kept
 from training.metrics import psnr
+from training.results import present, result_of, write_json
 
 
 class NoLpips:
@@ -82,3 +84,37 @@ def test_the_middle_of_the_interval_is_best_for_even_tones(bits: int) -> None:
     cut = quantise_bits(tones, bits)
     middle = psnr(evaluate_companding.middle(cut, bits), tones)
     assert all(middle >= psnr(cut + np.uint8(shift), tones) for shift in range(2 ** (8 - bits)))
+
+
+def test_sets_that_are_not_there_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(sdk.errors.OptionError, match=r"no set 'kodak'. Did you mean 'kodak24'"):
+        list(evaluate.evaluate(lambda dither: {}, folder, NoLpips(), DITHERS[:1], ["kodak"]))
+    assert present(["kodak24", "cbsd68"], ["kodak24", "set5"], folder) == ["kodak24"]
+    assert "no cbsd68" in capsys.readouterr().out
+    with pytest.raises(DataError, match="none of the sets that are measured here: cbsd68, set14"):
+        present(["cbsd68", "set14"], ["kodak24"], folder)
+
+
+def test_measuring_a_part_keeps_the_rest_of_the_same_weights(tmp_path: Path) -> None:
+    metadata = sdk.InverseHalftoner("fast", device="cpu").metadata
+    row = {"restorer": "fast", "dither": "stucki", "set": "kodak24", "psnr": 1.0}
+    others = [{**row, "set": "set5"}, {**row, "dither": "burkes"}]
+    write_json(tmp_path, "fast", result_of(metadata, [row, *others]))
+    better, new = {**row, "psnr": 2.0}, {**row, "set": "set12"}
+    assert with_kept(tmp_path / "fast.json", result_of(metadata, [better, new]))["rows"] == [better, *others, new]
+    for key in ("training", "software"):
+        assert with_kept(tmp_path / "fast.json", {**result_of(metadata, [better]), key: {"steps": 1}})["rows"] == [better]
+    assert with_kept(tmp_path / "prl.json", result_of(metadata, [better]))["rows"] == [better]
+
+
+def test_the_baselines_are_measured_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["evaluate", "baselines", "--data", str(folder), "--sets", "kodak24"])
+    with pytest.raises(sdk.errors.OptionError, match="measured whole"):
+        evaluate.main()
+
+
+def test_a_table_that_is_not_there_cannot_be_mended(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["evaluate_colour", "fast", "--data", str(folder), "--only", "as it is", "-o", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(TrainingError, match=r"no .*fast\.json.*without --only"):
+        evaluate_colour.main()

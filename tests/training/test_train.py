@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save
 
+from sdk.errors import InverseHalftonerError
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights, warm_start
-from training.config import DataConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
+from training.config import DataConfig, OptimiserConfig, Recipe, RecipeError, ValidationConfig, load_recipe
+from training.data import DataError
 from training.degradations import HalftoneFamily
 from training.errors import TrainingError, said_plainly
 from training.models import build
@@ -81,6 +84,62 @@ def test_a_finished_run_is_left_as_it_is(photos: Path, trained: Path) -> None:
 def test_warm_start_begins_at_the_given_weights(photos: Path, trained: Path, tmp_path: Path) -> None:
     weights = train(TINY, photos, tmp_path, start_from=trained / WEIGHTS, stop_after=0)
     assert all(torch.equal(value, load_file(trained / WEIGHTS)[key]) for key, value in load_file(weights).items())
+
+
+def test_a_run_that_has_begun_starts_from_nothing_else(photos: Path, trained: Path, tmp_path: Path) -> None:
+    """It would go on from its own weights, and say otherwise."""
+    train(TINY, photos, tmp_path, stop_after=1)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(TrainingError, match=r"has begun: leave out --start-from.*--run"):
+        train(TINY, photos, tmp_path, start_from=trained / WEIGHTS)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_run_goes_on_with_the_recipe_it_began_with(photos: Path, tmp_path: Path) -> None:
+    train(TINY, photos, tmp_path, stop_after=1)
+    for other, named in (
+        (replace(TINY, model={"channels": [8, 24], "blocks": [1, 1]}), "model"),
+        (replace(TINY, optimiser=replace(TINY.optimiser, name="adamw"), data=replace(TINY.data, seed=1)), "data and optimiser"),
+    ):
+        with pytest.raises(TrainingError, match=f"another {named}. Go on with the recipe it began with"):
+            train(other, photos, tmp_path)
+    longer = replace(TINY, steps=90, card={"title": "better words"}, validation=replace(TINY.validation, every=40))
+    train(longer, photos, tmp_path, stop_after=2)
+    assert load_weights(tmp_path / WEIGHTS)[2] == {"steps": 2, "seconds": pytest.approx(0, abs=60), "photographs": 2}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_gradients_that_are_no_numbers_end_a_run_and_leave_its_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    train(TINY, photos, tmp_path, stop_after=2)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    monkeypatch.setattr("training.losses.Loss.forward", lambda self, model, given, wanted: model(given).mean() * bad)
+    with pytest.raises(TrainingError, match="gradients of step 3 are not finite"):
+        train(TINY, photos, tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_starting_from_another_network_is_an_error_in_our_words(photos: Path, trained: Path, tmp_path: Path) -> None:
+    other = replace(TINY, model={"channels": [24, 40], "blocks": [1, 1]})
+    with pytest.raises(TrainingError, match="of another size"):
+        train(other, photos, tmp_path, start_from=trained / WEIGHTS)
+    with pytest.raises(TrainingError, match="no tensor of this network"):
+        train(replace(TINY, architecture="dncnn", model={}), photos, tmp_path, start_from=trained / WEIGHTS)
+    with pytest.raises(InverseHalftonerError, match=r"nowhere\.onnx"):
+        train(TINY, photos, tmp_path, start_from=Path("nowhere.onnx"))
+
+
+def test_crops_and_pictures_of_val_fit_the_network(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="crop is 30 px; this 'fast' takes multiples of 4"):
+        train(replace(TINY, data=replace(TINY.data, crop=30)), photos, tmp_path)
+    (tmp_path / "val").mkdir()
+    Image.fromarray(np.zeros((47, 100), np.uint8)).save(tmp_path / "val" / "small.png")
+    ((dots, photo),) = validation_set(tmp_path / "val", TINY, 32)["floyd-steinberg"]
+    assert photo.shape == (32, 96)
+    assert dots.shape[2:] == (32, 96)
+    with pytest.raises(DataError, match=r"small\.png is smaller than 64 px"):
+        validation_set(tmp_path / "val", TINY, 64)
 
 
 @torch.no_grad()
