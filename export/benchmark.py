@@ -54,6 +54,10 @@ class Model:
         path = self._variants / f"{self._stem}_{runner.precision}.onnx"
         if not path.is_file():
             raise ModelError(f"there is no {path}; make it: python -m export.precision {self.asked} --data DIR -o {self._variants}")
+        data, where = model_bytes(path)
+        learnt = ModelMetadata.from_props(read_props(data, where), where).training
+        if learnt | self.metadata.training != learnt:
+            raise ModelError(f"{path} was made of other weights; make it anew: python -m export.precision {self.asked} --data DIR")
         return str(path)
 
 
@@ -92,11 +96,16 @@ def open_models(names: Sequence[str], variants: Path, book: Book) -> list[Model]
     for name in names:
         model_bytes(name)
         try:
-            models.append(Model(name, variants))
+            model = Model(name, variants)
         except ModelError as error:
             book.leave_out(name, str(error))
-        else:
-            book.leave_out(name, None)
+            continue
+        book.leave_out(name, None)
+        if twin := next((other for other in models if other.metadata.name == model.metadata.name), None):
+            raise ModelError(
+                f"{twin.asked} and {name} are both called {model.metadata.name!r}, by which rows are told apart: measure one of them."
+            )
+        models.append(model)
     return models
 
 

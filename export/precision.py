@@ -238,6 +238,9 @@ def main() -> None:
     parser.add_argument("--threads", type=count, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/precision"), help="folder for the files (default: runs/precision)")
     options = parser.parse_args()
+    stems = [_stem(model) for model in options.models]
+    if twins := {stem for stem in stems if stems.count(stem) > 1}:
+        raise ModelError(f"Several models would become {' and '.join(sorted(twins))} in {options.output}; make them one by one, with -o.")
     for model in options.models:
         costs = make(model, options.data, options.output, options.recipe, options.precisions, options.threads)
         note(options.output, model, costs)

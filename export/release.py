@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
     metadata = ModelMetadata.from_props({prop.key: prop.value for prop in graph.metadata_props}, str(model))
     refuse_what_loses(metadata, model)
     costs = {key: metadata.metrics[key] for key in (LOST, TO_FP32) if metadata.precision != "fp32"}
-    metadata = replace(metadata, metrics=metrics_of(metadata.name, evaluation))
+    metadata = replace(metadata, metrics=metrics_of(metadata, evaluation))
     if not metadata.metrics:
-        raise SystemExit(f"{evaluation} has no figures of {metadata.name!r}; run: python -m training.evaluate {model} --data DIR")
+        raise ModelError(f"{evaluation} has no figures of {metadata.name!r}; run: python -m training.evaluate {model} --data DIR")
     metadata = replace(metadata, metrics=metadata.metrics | costs)
     target = folder / f"{metadata.name}.onnx"
     write(graph, metadata, target)
@@ -77,13 +78,18 @@ def refuse_what_loses(metadata: ModelMetadata, model: Path) -> None:
         raise ModelError(f"{model} loses {lost:.3f} dB on Kodak24 against fp32; at most {MAY_LOSE} dB may be lost for a release.")
 
 
-def metrics_of(name: str, evaluation: Path) -> dict[str, float]:
-    """``<set>/<method>/<metric>`` -> value, of the model's own rows in the JSON of ``training.evaluate``."""
-    rows = json.loads(evaluation.read_text(encoding="utf-8"))["rows"]
+def metrics_of(metadata: ModelMetadata, evaluation: Path) -> dict[str, float]:
+    """``<set>/<method>/<metric>`` -> value, of the model's own rows in the JSON of ``training.evaluate``; a ``ModelError`` if that was
+    measured with other weights."""
+    measured = json.loads(evaluation.read_text(encoding="utf-8"))
+    if measured.get("training", metadata.training) != metadata.training:
+        raise ModelError(
+            f"{evaluation} was measured with other weights of {metadata.name!r}; measure these: python -m training.evaluate ..."
+        )
     return {
         f"{row['set']}/{row['dither']}/{metric}": row[metric]
-        for row in rows
-        if row["restorer"] == name
+        for row in measured["rows"]
+        if row["restorer"] == metadata.name
         for metric in ("psnr", "ssim", "lpips")
         if metric in row
     }
@@ -93,7 +99,7 @@ def to_toml(table: dict[str, dict[str, Any]]) -> str:
     """models.toml: one table a model; strings and numbers are written as in JSON, which TOML shares."""
     lines = ["# Written by `python -m export.release`."]
     for name, row in table.items():
-        lines.append(f"\n[{name}]")
+        lines.append(f"\n[{name if re.fullmatch(r'[A-Za-z0-9_-]+', name) else json.dumps(name)}]")
         for key, value in row.items():
             if isinstance(value, dict):
                 value = "{ " + ", ".join(f"{json.dumps(k)} = {json.dumps(v)}" for k, v in value.items()) + " }"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import sys
 import time
@@ -156,6 +155,7 @@ def open_case(case: Case) -> Backend:
 
 def _open_engine(case: Case) -> Backend:
     """An engine of the flavour asked for, from the cache or built; the first run of a row may take minutes, which are not counted."""
+    from sdk.backends import to_be_named
     from sdk.cuda.driver import open_driver
     from sdk.engine_cache import cached_engine
     from sdk.engines import BuildOptions
@@ -163,7 +163,9 @@ def _open_engine(case: Case) -> Backend:
     driver = open_driver()
     data, where = model_bytes(case.model)
     precision = "fp16" if case.runner.precision == "int8" else case.runner.precision  # what is not between Q and DQ
-    options = BuildOptions(precision=precision, batch=max(4, case.batch), flavour=case.runner.runtime)
+    options = BuildOptions(
+        precision=precision, batch=max(4, case.batch), flavour=case.runner.runtime, compute_capability=to_be_named(driver)
+    )
     return TensorRtBackend(cached_engine(data, options, where=where), driver, where)
 
 
@@ -242,6 +244,8 @@ def peak_mib() -> float:
     status = Path("/proc/self/status")
     if status.is_file():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 2**10
+    import resource  # Windows has none
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -250,8 +254,10 @@ def gpu_mib(backend: Backend) -> float | None:
     """GPU memory in use now, by all that runs on it; runtimes keep what they took at their peak. None on CPUs."""
     if not backend.device.startswith("cuda"):
         return None
-    from cuda.bindings import runtime  # type: ignore[attr-defined]
-
+    try:
+        from cuda.bindings import runtime  # type: ignore[attr-defined]
+    except ImportError:  # PyCUDA, or onnxruntime alone
+        return None
     error, free, total = runtime.cudaMemGetInfo()
     return None if int(error) else (total - free) / 2**20
 

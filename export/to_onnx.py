@@ -7,7 +7,8 @@ file is half as large, all arithmetic is fp32. What the model is and was trained
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import re
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from torch.export import Dim
 from export.exported import as_exported
 from export.verify import Inputs, measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.errors import nearest
 from sdk.metadata import ModelMetadata
 from training.arguments import count
-from training.config import RECIPES, Recipe, load_recipe
+from training.config import RECIPES, Recipe, RecipeError, load_recipe
 from training.cost import kflop_per_pixel
 from training.errors import said_plainly
 from training.models.cdh import CDH
@@ -33,10 +35,13 @@ OPSET = 20
 IR_VERSION = 10  # what onnxruntime 1.18 and later read
 
 
-def export(weights: Path, target: Path, steps: int | None = None, name: str | None = None) -> ModelMetadata:
+def export(
+    weights: Path, target: Path, steps: int | None = None, name: str | None = None, training_data: str | None = None
+) -> ModelMetadata:
     """Write ``target`` and return its metadata; fails if onnxruntime does not compute what torch does.
 
     steps: of the sampler of diffusion models, unrolled in the graph (default: the recipe's). name: default: the recipe's, and the steps.
+    training_data: what the weights learnt from, with its licences (default: as the recipe's card says).
     """
     model, recipe, progress = as_exported(weights, steps)
     arguments, evaluations = dict(recipe.model), 1
@@ -60,19 +65,40 @@ def export(weights: Path, target: Path, steps: int | None = None, name: str | No
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model, inputs.count), 1),
         training={"recipe": recipe.name, "architecture": recipe.architecture, **arguments, **progress},
-        **{**card(recipe), **({"methods": recipe.data.methods} if "method" in inputs.conditions else {})},
+        **{**card(recipe, progress, training_data), **({"methods": recipe.data.methods} if "method" in inputs.conditions else {})},
     )
     stamp(graph, metadata)
     backend = OnnxRuntimeBackend(graph.SerializeToString(), "cpu", where=f"the export of {weights}")
-    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=measure_halo(backend, inputs))
+    halo = measure_halo(backend, inputs)
+    tile = max(metadata.tile, -(-6 * halo // inputs.multiple) * inputs.multiple)  # a third of it may overlap, by twice the halo
+    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo, tile=tile)
     write(graph, metadata, target)
     return metadata
 
 
-def card(recipe: Recipe) -> dict[str, Any]:
-    """What the model says of itself, from the recipe as it stands now: words may be mended after a model was trained."""
+def card(recipe: Recipe, progress: dict[str, Any], training_data: str | None = None) -> dict[str, Any]:
+    """What the model says of itself, from the recipe as it stands now: words may be mended after a model was trained.
+
+    A ``RecipeError`` where that is too little, or tells of other photographs than these weights learnt from.
+    """
     current = RECIPES / f"{recipe.name}.toml"
-    return load_recipe(current).card if current.is_file() else recipe.card
+    found = dict(load_recipe(current).card if current.is_file() else recipe.card)
+    if training_data:
+        found["training_data"] = training_data
+    known = {each.name: each for each in fields(ModelMetadata)}
+    for key in found:
+        if key not in known or key == "name":
+            raise RecipeError(f"{recipe.name}: the [card] has an unknown key {key!r}.{nearest(key, known.keys() - {'name'})}")
+    needed = [key for key, each in known.items() if each.default is MISSING and each.default_factory is MISSING and key != "name"]
+    if missing := [key for key in needed if key not in found]:
+        raise RecipeError(f"{recipe.name}: the recipe's [card] lacks {', '.join(missing)}, which a model says of itself.")
+    told, count = re.match(r"([\d,]+) photographs", found["training_data"]), progress.get("photographs")
+    if told and count is not None and int(told[1].replace(",", "")) != count:
+        raise RecipeError(
+            f"The card says that {recipe.name!r} was trained on {told[0]}, but these weights learnt from {count:,}. Say what those are, "
+            "and their licences, by --training-data."
+        )
+    return found
 
 
 def trace(model: nn.Module, inputs: Inputs) -> onnx.ModelProto:
@@ -148,8 +174,9 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--steps", type=count, help="of the sampler of a diffusion model (default: the recipe's)")
     parser.add_argument("--name", help="the model's (default: the recipe's; of a diffusion model <recipe>-<steps>step)")
+    parser.add_argument("--training-data", metavar="TEXT", help="what it learnt from, with licences (default: as the recipe's card says)")
     options = parser.parse_args()
-    metadata = export(options.weights, options.output, options.steps, options.name)
+    metadata = export(options.weights, options.output, options.steps, options.name, options.training_data)
     size = options.output.stat().st_size / 2**20
     print(
         f"{options.output}: {size:.1f} MiB, {metadata.parameters / 1e6:.2f} M parameters, {metadata.kflop_per_pixel:.0f} kFLOP/px, "

@@ -274,6 +274,13 @@ def test_a_model_of_two_inputs_is_left_out_and_named(tmp_path: Path) -> None:
     assert [model.asked for model in open_models(["fast"], tmp_path, book)] == ["fast"]
 
 
+def test_models_of_one_name_are_not_measured_together(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(sdk.releases()["fast"].path.read_bytes())
+    with pytest.raises(ModelError, match=r"fast and .*copy\.onnx are both called 'fast'"):
+        open_models(["fast", str(copy)], tmp_path, Book(tmp_path, "a machine"))
+
+
 def test_page_and_chart(answers: list[Case], fast: Model, tmp_path: Path) -> None:
     book = Book(tmp_path / "evaluations" / "benchmarks", "m")
     benchmark([fast], [(ORT, 1000, 1), (EAGER, 1000, 1)], options(), book)

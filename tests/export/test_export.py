@@ -12,14 +12,15 @@ import pytest
 import torch
 
 import sdk
-from export.release import release
-from export.to_onnx import export
+from export.release import release, to_toml
+from export.to_onnx import card, export
 from export.verify import TOLERANCE, ParityError, verify
 from export.verify import main as verify_command
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import tomllib
+from sdk.errors import ModelError
 from training.checkpoints import save_weights, warm_start
-from training.config import RECIPES, Recipe, from_table, load_recipe
+from training.config import RECIPES, Recipe, RecipeError, from_table, load_recipe
 from training.cost import kflop_per_pixel
 from training.errors import TrainingError
 from training.models import build
@@ -90,6 +91,34 @@ def test_verify_measures_what_was_exported(tmp_path: Path, capsys: pytest.Captur
         assert "largest difference" in capsys.readouterr().out
 
 
+def test_verify_refuses_networks_that_give_no_numbers(exported) -> None:
+    model, path = exported
+    ruined = build("fast", **TINY).eval()
+    ruined.load_state_dict({name: tensor * float("nan") for name, tensor in model.state_dict().items()})
+    with pytest.raises(ParityError, match="by nan"):
+        verify(ruined, OnnxRuntimeBackend(path.read_bytes(), "cpu"))
+
+
+def test_a_card_tells_all_and_of_these_photographs(tiny_recipe: Recipe) -> None:
+    assert card(tiny_recipe, {"photographs": 2086}) == card(tiny_recipe, {}) == tiny_recipe.card
+    with pytest.raises(RecipeError, match=r"trained on 2,086 photographs, but these weights learnt from 120.*--training-data"):
+        card(tiny_recipe, {"photographs": 120})
+    assert card(tiny_recipe, {"photographs": 120}, "120 of mine")["training_data"] == "120 of mine"
+    words = {key: text for key, text in tiny_recipe.card.items() if key not in ("licence", "paper")}
+    with pytest.raises(RecipeError, match="lacks paper, licence"):
+        card(dataclasses.replace(tiny_recipe, card=words), {})
+    with pytest.raises(RecipeError, match="unknown key 'lisence'"):
+        card(dataclasses.replace(tiny_recipe, card={**words, "lisence": "CC0"}), {})
+
+
+def test_tiles_are_wide_enough_for_the_halo(exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, path = exported
+    monkeypatch.setattr("export.to_onnx.measure_halo", lambda *_: 192)
+    metadata = export(path.with_name("weights.safetensors"), tmp_path / "wide.onnx")
+    assert metadata.tile == metadata.smallest_tile == 1152
+    sdk.InverseHalftoner(tmp_path / "wide.onnx", device="cpu")
+
+
 def test_a_failed_export_leaves_the_last_one(exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, path = exported
     (tmp_path / "tiny.onnx").write_bytes(path.read_bytes())
@@ -134,6 +163,24 @@ def test_release_writes_metrics_and_manifest(exported, tmp_path: Path) -> None:
     manifest = tomllib.loads((tmp_path / "models.toml").read_text())
     assert manifest["tiny"]["summary"] == 'a "tiny" one'
     assert sdk.InverseHalftoner(tmp_path / "tiny.onnx", device="cpu").metadata.metrics["kodak24/bayer 8x8/psnr"] == 20.5
+
+
+def test_release_takes_no_figures_of_other_weights(exported, tmp_path: Path) -> None:
+    _, path = exported
+    metadata = sdk.InverseHalftoner(path, device="cpu").metadata
+    row = {"restorer": "tiny", "dither": "bayer 8x8", "set": "kodak24", "psnr": 20.5, "ssim": 0.5, "lpips": 0.4}
+    evaluation = tmp_path / "tiny.json"
+    evaluation.write_text(json.dumps({"training": {**metadata.training, "steps": 7}, "rows": [row]}))
+    with pytest.raises(ModelError, match="measured with other weights of 'tiny'"):
+        release(path, evaluation, "tiny", folder=tmp_path)
+    evaluation.write_text(json.dumps({"training": metadata.training, "rows": [{**row, "restorer": "other"}]}))
+    with pytest.raises(ModelError, match="no figures of 'tiny'"):
+        release(path, evaluation, "tiny", folder=tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["tiny.json"]
+
+
+def test_names_with_dots_are_one_name_in_the_manifest() -> None:
+    assert tomllib.loads(to_toml({"fast.v2": {"file": "a"}, "fast": {"file": "b"}})) == {"fast.v2": {"file": "a"}, "fast": {"file": "b"}}
 
 
 def test_released_fast_is_an_export_of_the_recipe() -> None:

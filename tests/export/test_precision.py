@@ -15,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 import sdk
 from export import precision as module
+from export.benchmark import Model
 from export.precision import LOST, MAY_LOSE, TO_FP32, Cost, PrecisionError, cost, make, make_int8, note, runner, whole_pictures
 from export.quantise import (
     best_scale,
@@ -27,6 +28,7 @@ from export.quantise import (
     with_outputs,
 )
 from export.release import refuse_what_loses, release
+from export.runners import RUNNERS
 from sdk.backends import open_backend
 from sdk.engines import BuildOptions, build_engine
 from sdk.errors import DeviceError, ModelError, OptionError
@@ -258,6 +260,12 @@ def test_variants_of_a_released_model(
     results = [sdk.InverseHalftoner(m, device="cpu").run(part).astype(int) for m in ("fast", tmp_path / "out" / "fast_int8.onnx")]
     assert 0 < np.abs(results[0] - results[1]).mean() < 2
     assert "Kodak24" in capsys.readouterr().out
+    int8 = next(runner for runner in RUNNERS if runner.precision == "int8")
+    assert Model("fast", tmp_path / "out").file_for(int8) == str(tmp_path / "out" / "fast_int8.onnx")
+    other = Model("fast", tmp_path / "out")
+    other.metadata = replace(other.metadata, training={**other.metadata.training, "steps": 1})
+    with pytest.raises(ModelError, match="made of other weights; make it anew"):
+        other.file_for(int8)
     with pytest.raises(ModelError, match="is not an fp32 model"):
         make(str(tmp_path / "out" / "fast_int8.onnx"), photos, tmp_path, None, ["int8"], 1)
 
