@@ -70,8 +70,8 @@ def export(
     stamp(graph, metadata)
     backend = OnnxRuntimeBackend(graph.SerializeToString(), "cpu", where=f"the export of {weights}")
     halo = measure_halo(backend, inputs)
-    tile = max(metadata.tile, -(-6 * halo // inputs.multiple) * inputs.multiple)  # a third of it may overlap, by twice the halo
-    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo, tile=tile)
+    metadata = replace(metadata, parity_max_abs_diff=verify(model, backend), halo=halo)
+    metadata = replace(metadata, tile=max(metadata.tile, metadata.smallest_tile))
     write(graph, metadata, target)
     return metadata
 

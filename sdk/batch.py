@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +30,8 @@ class Outcome:
 
     done: list[Job] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    """Files that were passed over, by suffix."""
     warned: list[tuple[Job, str]] = field(default_factory=list)
     failed: list[tuple[Job, str]] = field(default_factory=list)
 
@@ -75,25 +80,30 @@ def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
         if output is not None and output.resolve() == path.resolve():
             raise OptionError(f"{output} is the input folder itself; choose another one, so that sources and results stay apart.")
         earlier = output.resolve() if output is not None and path.resolve() in output.resolve().parents else None
-        found = sorted(p for p in _files_below(path) if p.suffix.lower() in READ_SUFFIXES or os.path.isdir(p))
+        below, locked = _walk(path)
+        if locked and Path(locked[0].filename) == path:
+            raise ImageReadError(f"{path} cannot be looked into: {locked[0].strerror}. Check the permissions.")
+        found = sorted(p for p in below if p.suffix.lower() in READ_SUFFIXES)
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if os.path.exists(path) or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
     return [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """All that are not hidden, and folders that cannot be looked into, so that they are reported as what could not be read."""
+def _walk(folder: Path) -> tuple[list[Path], list[OSError]]:
+    """Files below, and what kept it from looking into folders; hidden ones are left out of both."""
+    files: list[Path] = []
     locked: list[OSError] = []
     for place, _, names in os.walk(folder, onerror=locked.append):
-        yield from (Path(place, name) for name in names if not name.startswith(".") and os.path.isfile(Path(place, name)))
-    yield from (Path(error.filename) for error in locked)
+        files += (Path(place, name) for name in names if not name.startswith(".") and os.path.isfile(Path(place, name)))
+    return files, [error for error in locked if not Path(error.filename).name.startswith(".")]
 
 
-def passed_over(inputs: Sequence[str]) -> Counter[str]:
-    """How many files of each suffix folders hold that are not taken for pictures."""
-    below = (path for text in inputs if os.path.isdir(text) for path in _files_below(Path(text)) if not os.path.isdir(path))
-    return Counter(path.suffix.lower() or path.name for path in below if path.suffix.lower() not in READ_SUFFIXES)
+def passed_over(inputs: Sequence[str]) -> tuple[Counter[str], list[OSError]]:
+    """What folders hold and no job is made of: the number of files of each suffix that is no picture's, and folders not to be looked into."""
+    walks = [_walk(Path(text)) for text in inputs if os.path.isdir(text)]
+    others = (path for files, _ in walks for path in files if path.suffix.lower() not in READ_SUFFIXES)
+    return Counter(path.suffix.lower() or path.name for path in others), [error for _, locked in walks for error in locked]
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:
@@ -136,6 +146,23 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Out
             outcome.failed.append((job, f"{job.source}: unexpected {type(error).__name__} ({error}); please report it."))
         progress.advance()
     progress.close()
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """The signal of ``kill`` and of schedulers stops as Ctrl-C does, so that no partial file stays behind."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class ProgressBar:

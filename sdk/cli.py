@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 import sdk
 from sdk import errors, files
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, Outcome, clear_line, find_sources, passed_over, plan_jobs, run_jobs
+from sdk.batch import Job, Outcome, clear_line, find_sources, passed_over, plan_jobs, run_jobs, stopped_by_sigterm
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
@@ -51,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is too large is an error, by --max-megapixels
     try:
-        with watch_builds(progress_line() if sys.stderr.isatty() else None):
+        with stopped_by_sigterm(), watch_builds(progress_line() if sys.stderr.isatty() else None):
             status = options.command(options)
-        sys.stdout.flush()
+        if sys.stdout:  # it may be closed
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # of `| head`, which has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -244,14 +246,17 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _by_page(texts: Sequence[Sequence[str]]) -> list[str]:
-    """Each text once, with the numbers of its pages before it where there are several."""
-    pages: dict[str, list[str]] = {}
+    """Each text once, with the numbers of its pages before it, unless all say it."""
+    pages: dict[str, list[int]] = {}
     for number, said in enumerate(texts, 1):
         for text in dict.fromkeys(said):
-            pages.setdefault(text, []).append(str(number))
-    if len(texts) == 1:
-        return list(pages)
-    return [f"page{'s' if len(on) > 1 else ''} {', '.join(on)}: {text}" for text, on in pages.items()]
+            pages.setdefault(text, []).append(number)
+
+    def named(numbers: list[int]) -> str:
+        runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), key=lambda placed: placed[1] - placed[0])]
+        return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+    return [text if len(on) == len(texts) else f"page{'s' if len(on) > 1 else ''} {named(on)}: {text}" for text, on in pages.items()]
 
 
 def _expand(options: argparse.Namespace) -> int:
@@ -267,7 +272,10 @@ def _expand(options: argparse.Namespace) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    failed = False
+    _, locked = passed_over(options.inputs)
+    for error in locked:
+        print(f"error: {error.filename} cannot be looked into: {error.strerror}", file=sys.stderr)
+    failed = bool(locked)
     for source, _ in find_sources(options.inputs):
         try:
             print(f"{source}: {sdk.analyze(source, dpi=options.dpi)}")
@@ -298,6 +306,10 @@ def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], lis
     if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
         raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
     outcome = Outcome()
+    outcome.others, locked = passed_over(options.inputs)
+    for error in locked:
+        folder = Path(error.filename)
+        outcome.failed.append((Job(folder, options.output), f"{folder} cannot be looked into: {error.strerror}. Check the permissions."))
     try:
         run_jobs(jobs, work, outcome, options.overwrite)
     finally:  # an interrupted run is reported too
@@ -315,9 +327,11 @@ def _report(outcome: Outcome, options: argparse.Namespace) -> None:
         print(f"warning: {', '.join(sources[:3])}{more}: {text}", file=sys.stderr)
     if outcome.done:
         print(f"{len(outcome.done)} written to {options.output}")
-    if other := passed_over(options.inputs):
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in other.most_common(5)) + (", ..." if len(other) > 5 else "")
-        print(f"{other.total()} passed over, no pictures by their names: {kinds}", file=sys.stderr)
+    if outcome.others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in outcome.others.most_common(5)) + (
+            ", ..." if len(outcome.others) > 5 else ""
+        )
+        print(f"{outcome.others.total()} passed over, no pictures by their names: {kinds}", file=sys.stderr)
     if outcome.skipped and not options.skip_existing:
         print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
     for job, text in outcome.failed:

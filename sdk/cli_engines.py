@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sdk.catalog import model_bytes
+from sdk.catalog import metadata_of, model_bytes
 from sdk.engine_cache import CACHE_VARIABLE, cache_folder, clear_cache
 from sdk.engine_file import ENGINE_SUFFIX, FLAVOURS, write_engine
 from sdk.engines import BuildOptions, OnProgress, build_engine
@@ -68,6 +68,9 @@ def _build(options: argparse.Namespace) -> int:
         workspace_mib=options.workspace,
         optimization_level=options.optimization_level,
     )
+    smallest = metadata_of(options.model).smallest_tile
+    if options.tile is not None and options.tile < smallest:
+        print(f"note: below {smallest} px seams may show with {options.model}; it will run with an --overlap only", file=sys.stderr)
     started = time.perf_counter()
     progress = progress_line() if sys.stderr.isatty() else None
     engine = build_engine(onnx, wanted, timing_cache=options.timing_cache, on_progress=progress, where=where)

@@ -204,8 +204,6 @@ def _input_shapes(metadata: ModelMetadata, options: BuildOptions) -> tuple[Shape
     tile = metadata.tile if options.tile is None else options.tile
     if not isinstance(tile, int) or tile < SMALLEST_TILE or tile % multiple:
         raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least {SMALLEST_TILE} and a multiple of {multiple}.")
-    if tile < metadata.smallest_tile:
-        raise OptionError(f"tile is {tile} px, but below {metadata.smallest_tile} px seams may show with {metadata.name!r}.")
     if not isinstance(options.batch, int) or options.batch < 1:
         raise OptionError(f"batch is {options.batch!r}; it must be 1 or more.")
     largest = (options.batch, metadata.input_planes, tile, tile)

@@ -33,7 +33,7 @@ from sdk.images import (
 )
 from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, write_deep_pages, write_pages
 from sdk.video import encode_mp4
-from sdk.whole_files import whole_file, write_whole
+from sdk.whole_files import whole_file
 
 FORMATS = {
     ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
@@ -107,7 +107,7 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
             pass  # damage is told now, not in the midst of the work
     else:
         pages = _decode_frames(ImageSequence.Iterator(image) if several else [image], read_deep_colour(data, image) if deep else None)
-        if len(pages) > 1:  # frames that tell no duration have none; what has pages is TIFF
+        if len(pages) > 1 and not deep:  # frames that tell no duration have none; what has pages is TIFF
             pages = [replace(page, duration=page.duration or 0.0) for page in pages]
         if image.format == "GIF":
             pages = plain_frames(pages)  # Pillow gives the later frames of a grey GIF as RGB, and of an opaque one as RGBA
@@ -149,17 +149,30 @@ def write(path: str | os.PathLike, pages: Iterable[Picture], loop: int | None = 
     """
     check_target(path, overwrite)
     target, format = Path(path), format_for(path)
+    faults: list[OSError] = []  # of what makes the pages, which are none of writing
+    write_to = _tiff_writer(_noting(pages, faults)) if format == "TIFF" else _bytes_writer(encode(pages, format, loop))
     try:
-        if format == "TIFF":
-            write_to = _tiff_writer(pages)
-            with whole_file(target) as stream:
-                write_to(stream)
-        else:
-            write_whole(target, encode(pages, format, loop))
-    except InverseHalftonerError:
-        raise
+        with whole_file(target) as stream:
+            write_to(stream)
     except OSError as error:
+        if isinstance(error, InverseHalftonerError) or error in faults:
+            raise
         raise ImageWriteError(f"{target} cannot be written: {error.strerror or error}. Check the folder and its permissions.") from error
+
+
+def _bytes_writer(data: bytes) -> Callable[[BinaryIO], None]:
+    def write_to(stream: BinaryIO) -> None:
+        stream.write(data)
+
+    return write_to
+
+
+def _noting(pages: Iterable[Picture], faults: list[OSError]) -> Iterator[Picture]:
+    try:
+        yield from pages
+    except OSError as error:
+        faults.append(error)
+        raise
 
 
 def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,15 @@ class Halftoner:
         """Halftone a file into another one, all pages, DPI kept; not into JPEG, which would blur the dots. seed: as of ``run``."""
         self.check_seed(seed)
         files.check_target(target, overwrite)
-        if files.format_for(target) == "JPEG":
-            raise ImageWriteError(f"{target}: JPEG would blur the dots of a halftone; write .png or .tif instead.")
-        file = files.read(source)
+        file, format = files.read(source), files.format_for(target)
+        if reason := files.why_not([self._outline(page) for page in file.pages], format):
+            raise ImageWriteError(f"{target}: {reason}")
         files.write(target, (self._halftone(page, seed) for page in file.pages), file.loop, overwrite)
+
+    def _outline(self, page: Picture) -> Picture:
+        """Of its halftone."""
+        shape = page.pixels.shape[:2] if self.grey else page.pixels.shape
+        return replace(page.outline(), pixels=np.broadcast_to(np.False_, shape))
 
     def _halftone(self, picture: Picture, seed: int | None) -> Picture:
         pixels = picture.pixels

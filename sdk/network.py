@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from numbers import Integral
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sdk.backends import open_backend
+from sdk.catalog import metadata_of
+from sdk.engine_file import ENGINE_SUFFIX
 from sdk.errors import ModelError, OptionError
 from sdk.metadata import ModelMetadata
 from sdk.noise import DEFAULT_SEED, check_seed, noise_field
@@ -44,6 +47,9 @@ class Network:
         backend: str = "auto",
         precision: str | None = None,
     ):
+        named = isinstance(model, (str, os.PathLike)) and Path(model).suffix.lower() != ENGINE_SUFFIX
+        if named and (tile, overlap) != (None, None):
+            check_tiles(metadata_of(model), tile, overlap)  # before an engine is built for minutes
         self._backend, where = open_backend(model, device, backend=backend, precision=precision, threads=threads, tile=tile)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
         _refuse_other_tasks(self.metadata, self.task, where)

@@ -57,8 +57,9 @@ TERMS = ("trajectory", "truth", "lpips", "tone")
 
 
 @torch.no_grad()
-def sample_ends(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerator) -> dict[str, Tensor]:
-    """``given`` and ``wanted`` crops, the ``noise`` that the teacher started from, and the ``ends`` it came to; all (N, 1, H, W) fp16."""
+def sample_ends(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerator) -> tuple[dict[str, Tensor], int]:
+    """``given`` and ``wanted`` crops, the ``noise`` that the teacher started from, and the ``ends`` it came to; all (N, 1, H, W) fp16.
+    And of how many photographs the crops are."""
     config, drawn = recipe.distillation, recipe.data
     count = math.ceil(config.crops / config.batch)
     crops = Pairs(data / "train", drawn.families, drawn.crop, config.batch, count, drawn.seed + 1, 1, drawn.margin, drawn.halftoning)
@@ -71,25 +72,27 @@ def sample_ends(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerat
             ends = ddim(lambda x, t, c=conditions: teacher.velocity(x, c, t), noise, teacher.plan, config.teacher_steps)
         for name, value in (("given", given), ("wanted", wanted), ("noise", noise), ("ends", ends)):
             found[name].append(value.half().cpu())
-    return {name: torch.cat(values) for name, values in found.items()}
+    return {name: torch.cat(values) for name, values in found.items()}, len(crops.photos)
 
 
-def ends_of(teacher: CDH, recipe: Recipe, data: Path, cache: Path, accelerator: Accelerator) -> dict[str, Tensor]:
+def ends_of(teacher: CDH, recipe: Recipe, data: Path, cache: Path, accelerator: Accelerator) -> tuple[dict[str, Tensor], int]:
     """``sample_ends``, from the file ``cache`` if that is of the same teacher and settings; else it is written."""
     config, identity = recipe.distillation, hashlib.sha256()
     for tensor in teacher.state_dict().values():
         identity.update(tensor.float().contiguous().cpu().numpy().tobytes())
     identity.update(json.dumps([to_table(recipe.data), config.teacher_steps, config.crops, config.batch], sort_keys=True).encode())
-    made_of = {"made_of": identity.hexdigest()}
+    made_of = identity.hexdigest()
     try:
         with safe_open(cache, framework="pt") as stored:
-            if stored.metadata() == made_of:
-                return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping, it cannot be iterated
-    except (OSError, SafetensorError):  # there is none, or it is damaged
+            header = stored.metadata()
+            if header["made_of"] == made_of:
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping, it cannot be iterated
+                return tensors, int(header["photographs"])
+    except (OSError, SafetensorError, KeyError, TypeError):  # there is none, or it is damaged, or of an earlier version
         pass
-    ends = sample_ends(teacher, recipe, data, accelerator)
-    write_whole(cache, save(ends, made_of))
-    return ends
+    ends, photographs = sample_ends(teacher, recipe, data, accelerator)
+    write_whole(cache, save(ends, {"made_of": made_of, "photographs": str(photographs)}))
+    return ends, photographs
 
 
 class Distillation(nn.Module):
@@ -147,7 +150,7 @@ def distill(
     accelerator = Accelerator(mixed_precision="bf16")
     device, config = accelerator.device, recipe.distillation
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-    kept = ends_of(teacher, recipe, data, run / ENDS, accelerator)
+    kept, photographs = ends_of(teacher, recipe, data, run / ENDS, accelerator)
     student = copy.deepcopy(teacher).train()
     if start_from:
         begin_from(student, start_from, run)
@@ -190,16 +193,16 @@ def distill(
             bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, recipe).items()})
         if time.monotonic() - last_save > SAVE_EVERY:
             last_save = time.monotonic()
-            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds, data))
+            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds, photographs))
     bar.close()
-    progress = _progress(done, spent + time.monotonic() - started, data)
+    progress = _progress(done, spent + time.monotonic() - started, photographs)
     save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, progress)
     save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)
     return run / WEIGHTS
 
 
-def _progress(steps: int, seconds: float, data: Path) -> dict[str, float]:
-    progress = progress_of(steps, seconds, data)
+def _progress(steps: int, seconds: float, photographs: int) -> dict[str, float]:
+    progress = progress_of(steps, seconds, photographs)
     return {"distillation_steps": progress.pop("steps"), **progress}
 
 

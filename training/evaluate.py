@@ -150,7 +150,7 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
     ]
     for set_name in dict.fromkeys(row["set"] for row in rows if row["set"] in EVERY_DITHER):
         dithers = dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name)
-        if not measured.keys() >= KERNELS.keys():
+        if not all((model, name, set_name) in scores for name in KERNELS):
             continue  # a model for Floyd-Steinberg alone
         diffusions = [scores[model, name, set_name]["psnr"] for name in KERNELS]
         parts.append(f"### All methods on {set_name}\n\n{head}{''.join(line(dither, dither, set_name) for dither in dithers)}")
@@ -172,13 +172,13 @@ def main() -> None:
     restorer = None if options.model == BASELINES else sdk.InverseHalftoner(options.model, device="cpu")
     folder = options.output / "evaluations"
 
-    if restorer is None or not (folder / f"{BASELINES}.json").is_file():
-        rows = list(evaluate_baselines(options.data, lpips))
-        write_json(folder, BASELINES, {"model": BASELINES, "software": software(), "rows": rows})
     if restorer is not None:
         name, run = restorer.metadata.name, restorer.run
         rows = list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers, options.sets))
         write_json(folder, name, with_kept(folder / f"{name}.json", result_of(restorer.metadata, rows)))
+    if restorer is None or not (folder / f"{BASELINES}.json").is_file():
+        rows = list(evaluate_baselines(options.data, lpips))
+        write_json(folder, BASELINES, {"model": BASELINES, "software": software(), "rows": rows})
     text = page(folder)
     (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)
@@ -197,6 +197,8 @@ def with_kept(path: Path, result: dict) -> dict:
     """The result with the rows that ``path`` holds beside its own, if those are of the same weights and software."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if any(before.get(key) != result[key] for key in ("training", "software")):
+        if before:
+            print(f"{path} was measured with other weights or software: its other rows are not kept.")
         return result
     new = {(row["dither"], row["set"]): row for row in result["rows"]}
     kept = [new.pop((row["dither"], row["set"]), row) for row in before["rows"]]

@@ -185,9 +185,13 @@ def main() -> None:
     stored = folder / f"{model.metadata.name}.json"
     if options.only and not stored.is_file():
         raise TrainingError(f"There is no {stored} with a table to keep the rest of. Measure it whole, without --only.")
-    before = json.loads(stored.read_text(encoding="utf-8"))["rows"] if options.only else []
+    before = json.loads(stored.read_text(encoding="utf-8")) if options.only else {}
+    if options.only and model.metadata.name not in options.only and before.get("training") != model.metadata.training:
+        raise TrainingError(
+            f"{stored} holds figures of other weights of {model.metadata.name!r}. Measure these: without --only, or with it."
+        )
     rows = list(evaluate(model, options.data, lpips_of(options.data), options.only))
-    rows = with_new(before, rows) if options.only else rows
+    rows = with_new(before["rows"], rows) if options.only else rows
     write_json(folder, model.metadata.name, result_of(model.metadata, rows))
     text = page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))])
     (options.output / "colour.md").write_text(text, encoding="utf-8")

@@ -109,11 +109,25 @@ def train(
             bar.set_postfix({name: f"{score:.2f} dB" for name, score in scores.items()})
         if time.monotonic() - last_save > save_every:
             last_save = time.monotonic()
-            save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress_of(done, spent + last_save - started, data))
+            save(
+                run,
+                accelerator.unwrap_model(model),
+                ema,
+                optimisers,
+                recipe,
+                progress_of(done, spent + last_save - started, len(pairs.photos)),
+            )
 
     bar.close()
     board.close()
-    save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress_of(done, spent + time.monotonic() - started, data))
+    save(
+        run,
+        accelerator.unwrap_model(model),
+        ema,
+        optimisers,
+        recipe,
+        progress_of(done, spent + time.monotonic() - started, len(pairs.photos)),
+    )
     return run / WEIGHTS
 
 
@@ -145,7 +159,8 @@ def clip_gradients(model: nn.Module, norm: float, step: int) -> Tensor:
     found = torch.nn.utils.clip_grad_norm_(model.parameters(), norm)
     if not torch.isfinite(found):
         raise TrainingError(
-            f"The gradients of step {step + 1} are not finite. The last checkpoint is as it was: go on from it with lower learning rates."
+            f"The gradients of step {step + 1} are not finite. The last checkpoint is as it was: begin another run from its "
+            f"weights (--run, --start-from .../{WEIGHTS}) with lower learning rates."
         )
     return found
 
@@ -173,7 +188,7 @@ def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
 Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
 
 
-def validation_set(folder: Path, recipe: Recipe, multiple: int = 1, size: int = 256) -> Examples:
+def validation_set(folder: Path, recipe: Recipe, multiple: int, size: int = 256) -> Examples:
     """Method -> (input tensor, true picture as uint8) pairs: the central size x size of evenly chosen val pictures, or what they have of it
     in multiples of ``multiple``."""
     paths = photo_paths(folder)
@@ -218,9 +233,9 @@ def validate(model: nn.Module, examples: Examples, device: torch.device, recipe:
     return {method: float(np.mean([score(restore(x), photo) for x, photo in pairs])) for method, pairs in examples.items()}
 
 
-def progress_of(steps: int, seconds: float, data: Path) -> dict[str, float]:
+def progress_of(steps: int, seconds: float, photographs: int) -> dict[str, float]:
     """What is stored with weights: how long they learnt, and from how many photographs."""
-    return {"steps": steps, "seconds": round(seconds, 1), "photographs": len(photo_paths(data / "train"))}
+    return {"steps": steps, "seconds": round(seconds, 1), "photographs": photographs}
 
 
 def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, progress: dict[str, float]) -> None:

@@ -79,7 +79,7 @@ class PyCudaDriver(Driver):
             from pycuda.compiler import compile as compile_by_nvcc  # pyright: ignore[reportMissingImports]
 
             source, target = code, f"sm_{self.compute_capability[0]}{self.compute_capability[1]}"
-            try:
+            try:  # without PyCUDA's cache: its folder may be read-only, or there is no home
                 code = _checked(lambda: compile_by_nvcc(source, arch=target, no_extern_c=True, cache_dir=False))
             except OSError as error:
                 raise MissingDependencyError(

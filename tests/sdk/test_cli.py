@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 import sdk
+from sdk.auto import AutoNetwork
 from sdk.cli import main
 from sdk.files import read, write
 from sdk.halftoning import METHODS
@@ -221,18 +223,23 @@ def test_other_files_of_a_folder_are_counted(folder: Path, dots: np.ndarray, cap
 def test_a_folder_that_cannot_be_looked_into_is_a_failure(
     folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(dots, "scans/1.png", "scans/locked/2.png")
+    make(dots, "scans/1.png", "scans/locked/2.png", "scans/locked.png", "scans/.locked/3.png")
     scandir = os.scandir
 
     def refuse(path: Any) -> Any:
-        if Path(path).name == "locked":
+        if Path(path).name in ("locked", ".locked"):
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert main(["restore", "scans", "-o", "restored"]) == 1
-    assert "scans/locked cannot be read" in stderr(capsys)
-    assert below("restored") == ["1.png"]
+    said = stderr(capsys)
+    assert "scans/locked cannot be looked into: Permission denied" in said
+    assert "1 failed" in said  # hidden ones are passed over
+    assert below("restored") == ["1.png", "locked.png"]
+    assert main(["analyze", "scans"]) == 1
+    assert main(["restore", "scans/locked", "-o", "again"]) == 1
+    assert stderr(capsys).count("cannot be looked into") == 2
 
 
 def test_pages_are_told_apart(folder: Path, dots: np.ndarray, white: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,6 +251,13 @@ def test_pages_are_told_apart(folder: Path, dots: np.ndarray, white: np.ndarray,
     lines = said.out.splitlines()
     assert any(line.startswith("book.tif: page 2: ") and "model 'fast'" in line for line in lines)
     assert any(line.startswith("book.tif: pages 1, 3: ") and line.endswith("left unchanged") for line in lines)
+    for name in ("a.tif", "b.tif"):
+        write(name, [Picture(blank)] * 3)
+    assert main(["restore", "a.tif", "b.tif", "-o", "blank"]) == 0
+    assert "warning: a.tif, b.tif: No model restores" in stderr(capsys)
+    write("long.tif", [Picture(blank)] * 4 + [Picture(white[:200, :200])])
+    assert main(["restore", "long.tif", "-o", "long_out.tif"]) == 0
+    assert "warning: long.tif: pages 1-4: No model restores" in stderr(capsys)
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["restore", "in.png", "-o", "out.png", "-v"]])
@@ -255,6 +269,31 @@ def test_a_reader_that_has_enough_is_no_fault(folder: Path, white: np.ndarray, a
     done = subprocess.run(program, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=120)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["models"]) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM")
+def test_a_terminated_run_leaves_nothing_half_done(
+    folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("in.tif", [Picture(dots), Picture(dots)])
+    restore = AutoNetwork.restore
+
+    def terminated(self: AutoNetwork, *arguments: Any, **options: Any) -> np.ndarray:
+        if list(Path("out").glob(".*")):  # the second page: the first is written
+            os.kill(os.getpid(), signal.SIGTERM)
+        return restore(self, *arguments, **options)
+
+    monkeypatch.setattr(AutoNetwork, "restore", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["restore", "in.tif", "-o", "out/out.tif"]) == 130
+    assert "stopped" in stderr(capsys)
+    assert below(folder) == ["in.tif"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_standard_output_is_no_file(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sdk
 from sdk import engine_cache
 from sdk.catalog import releases
 from sdk.cli import main
@@ -479,7 +480,31 @@ def test_build_and_clear_by_command(rtx: None, small_onnx: bytes, tmp_path: Path
     assert "1 engine, " in capsys.readouterr().out
 
 
+def test_small_tiles_are_told_about_before_the_build(
+    small_onnx: bytes, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_build(*_: object, **__: object) -> None:
+        raise DeviceError("no build here")
+
+    monkeypatch.setattr("sdk.cli_engines.build_engine", no_build)
+    with pytest.raises(DeviceError):
+        command("build", "scan", "-o", str(tmp_path / "x.engine"), "--tile", "256")
+    assert "below 288 px seams may show with scan" in capsys.readouterr().err
+    with pytest.raises(DeviceError):
+        command("build", "scan", "-o", str(tmp_path / "x.engine"), "--tile", "288")
+    assert capsys.readouterr().err == ""
+
+
 # With a GPU
+
+
+def test_tiles_are_checked_before_there_is_an_engine(no_gpu: None) -> None:
+    asked = {"device": "cuda", "backend": "tensorrt", "tile": 256}
+    for model in ("scan", "auto"):
+        with pytest.raises(OptionError, match=r"below \d+ px seams may show"):
+            sdk.InverseHalftoner(model, **asked)
+    with pytest.raises((DeviceError, MissingDependencyError)):
+        sdk.InverseHalftoner("scan", **asked, overlap=64)
 
 
 def test_tensorrt_asks_for_the_gpu_it_builds_for(no_gpu: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -817,6 +817,17 @@ def test_pages_are_no_animation(format: str) -> None:
         encode([Picture(GREY), Picture(GREY), Picture(GREY)], format)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pages_of_16_bits_are_none_either(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / "deep.tif"
+    write(source, [Picture(COLOUR16)] * 3)
+    assert [page.duration for page in read(source).pages] == [None] * 3
+    for work in (sdk.Halftoner("bayer").run_file, lambda source, target: restore_file(source, target, lambda page: page)):
+        with pytest.raises(ImageWriteError, match=r"3 pages.*write \.tif"):
+            work(source, tmp_path / f"out{suffix}")
+    assert files_below(tmp_path) == ["deep.tif"]
+
+
 def test_frames_of_a_gif_that_tells_no_durations_stay_an_animation() -> None:
     first, second = (Image.fromarray(frame) for frame in frames(2))
     data = saved(first, "GIF", save_all=True, append_images=[second])
@@ -912,6 +923,17 @@ def test_damage_of_a_later_page_is_told_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(ImageReadError, match=r"in\.tif is damaged"):
         restore_file(tmp_path / "in.tif", tmp_path / "out.tif", fail(AssertionError("it began")))
     assert files_below(tmp_path) == ["in.tif"]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_faults_of_the_work_are_not_called_faults_of_the_file(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / "in.tif", [Picture(GREY), Picture(GREY)])
+    write(tmp_path / "in.png", [Picture(GREY)])
+    with pytest.raises(BrokenPipeError):
+        restore_file(
+            tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", lambda page: page, on_page=fail(BrokenPipeError(32, "Broken pipe"))
+        )
+    assert files_below(tmp_path) == ["in.png", "in.tif"]
 
 
 def test_a_page_that_cannot_be_restored_leaves_no_file(tmp_path: Path) -> None:

@@ -144,6 +144,15 @@ def test_run_file_overwrites_only_when_told(tmp_path: Path, grey: np.ndarray, ha
     np.testing.assert_array_equal(files.read(target).pages[0].pixels, halftoner.run(grey))
 
 
+@pytest.mark.parametrize("method", ["bayer", "palette", "bit-depth"])
+def test_jpeg_is_refused_before_the_work(tmp_path: Path, grey: np.ndarray, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(grey).save(tmp_path / "photo.png")
+    halftoner = sdk.Halftoner(method)
+    monkeypatch.setattr(sdk.Halftoner, "_halftone", None)
+    with pytest.raises(ImageWriteError, match=r"halftone\.jpg: JPEG would blur the dots"):
+        halftoner.run_file(tmp_path / "photo.png", tmp_path / "halftone.jpg")
+
+
 # ---- alpha
 
 

@@ -88,12 +88,13 @@ def test_cuda_libraries_are_loaded_quietly(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_a_silent_fall_back_of_onnxruntime_is_an_error_with_what_was_missing(small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime-gpu without cuDNN gives a session on the CPU, and a line on stdout."""
-    session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
+    session, asked = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"]), []
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    monkeypatch.setattr(ort, "InferenceSession", lambda *_, **__: session)
+    monkeypatch.setattr(ort, "InferenceSession", lambda *_, providers: asked.extend(providers) or session)
     monkeypatch.setattr(module, "load_cuda_libraries", lambda: "Failed to load libcudnn.so.9")
     with pytest.raises(DeviceError, match=r"would run on the CPU.*libcudnn\.so\.9"):
         OnnxRuntimeBackend(small_onnx, "cuda")
+    assert asked == [("CUDAExecutionProvider", {"use_tf32": "0"})]  # fp32 is what was asked for
 
 
 def test_precision_is_the_files_own(small_onnx: bytes) -> None:

@@ -47,7 +47,7 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def score(model: torch.nn.Module, photos: Path) -> float:
-    return validate(model, validation_set(photos / "val", TINY), CPU, TINY)["floyd-steinberg"]
+    return validate(model, validation_set(photos / "val", TINY, 4), CPU, TINY)["floyd-steinberg"]
 
 
 def test_training_improves_on_the_untrained_network(photos: Path, trained: Path) -> None:
@@ -55,7 +55,7 @@ def test_training_improves_on_the_untrained_network(photos: Path, trained: Path)
     untrained = build(TINY.architecture, **TINY.model).eval()
     model, _, _ = load_model(trained / WEIGHTS)
     assert score(model, photos) > score(untrained, photos) + 5
-    dots = np.mean([(dots.numpy()[0, 0] - photo / 255) ** 2 for dots, photo in validation_set(photos / "val", TINY)["floyd-steinberg"]])
+    dots = np.mean([(dots.numpy()[0, 0] - photo / 255) ** 2 for dots, photo in validation_set(photos / "val", TINY, 4)["floyd-steinberg"]])
     assert score(model, photos) > 10 * np.log10(1 / dots) + 3  # and on the halftone itself
 
 
@@ -277,7 +277,7 @@ def test_a_recipe_with_prints_is_trained_and_looked_at(photos: Path, tmp_path: P
         data=replace(scan.data, crop=32, batch=2),
         validation=ValidationConfig(every=2, pictures=2, methods=("bayer",)),
     )
-    examples = validation_set(photos / "val", recipe)
+    examples = validation_set(photos / "val", recipe, 4)
     assert set(examples) == {"bayer", "prints"}
     assert examples["prints"][0][0].shape[1] == 3
     model, _, progress = load_model(train(recipe, photos, tmp_path, steps=3))
