@@ -100,7 +100,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[OSError]]:
 
 
 def passed_over(inputs: Sequence[str]) -> tuple[Counter[str], list[OSError]]:
-    """What folders hold and no job is made of: the number of files of each suffix that is no picture's, and folders not to be looked into."""
+    """What folders hold and no job is made of: the number of files of each suffix that is no picture's, and what no one may look into."""
     walks = [_walk(Path(text)) for text in inputs if os.path.isdir(text)]
     others = (path for files, _ in walks for path in files if path.suffix.lower() not in READ_SUFFIXES)
     return Counter(path.suffix.lower() or path.name for path in others), [error for _, locked in walks for error in locked]
