@@ -55,6 +55,8 @@ class ImageFile:
     """The pages of a file, each with what its header says of it."""
 
     pages: Sequence[Picture]
+    outlines: Sequence[Picture]
+    """Shape and kind of each (``Picture.outline``): pages of TIFF are decoded anew whenever they are asked for."""
     format: str = "PNG"
     loop: int | None = None
     """Repeats of an animation; 0 = for ever, None = it is shown once."""
@@ -103,15 +105,14 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
     several = not first_page_only and image.format != "MPO"
     if image.format == "TIFF" and not deep:
         pages: Sequence[Picture] = TiffPages(data) if several and image.n_frames > 1 else [decode_page(image)]  # type: ignore[attr-defined]
-        for _ in pages:
-            pass  # damage is told now, not in the midst of the work
     else:
         pages = _decode_frames(ImageSequence.Iterator(image) if several else [image], read_deep_colour(data, image) if deep else None)
         if len(pages) > 1 and not deep:  # frames that tell no duration have none; what has pages is TIFF
             pages = [replace(page, duration=page.duration or 0.0) for page in pages]
         if image.format == "GIF":
             pages = plain_frames(pages)  # Pillow gives the later frames of a grey GIF as RGB, and of an opaque one as RGBA
-    return ImageFile(pages, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
+    outlines = [page.outline() for page in pages]  # so that damage of any is told now, not in the midst of the work
+    return ImageFile(pages, outlines, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
 
 
 def _decode_frames(frames: Iterable[Image.Image], deep: Sequence[Picture] | None) -> list[Picture]:

@@ -75,14 +75,14 @@ class Halftoner:
         self.check_seed(seed)
         files.check_target(target, overwrite)
         file, format = files.read(source), files.format_for(target)
-        if reason := files.why_not([self._outline(page) for page in file.pages], format):
+        if reason := files.why_not([self._outline(page) for page in file.outlines], format):
             raise ImageWriteError(f"{target}: {reason}")
         files.write(target, (self._halftone(page, seed) for page in file.pages), file.loop, overwrite)
 
     def _outline(self, page: Picture) -> Picture:
-        """Of its halftone."""
+        """Of the page's halftone, from that of the page."""
         shape = page.pixels.shape[:2] if self.grey else page.pixels.shape
-        return replace(page.outline(), pixels=np.broadcast_to(np.False_, shape))
+        return replace(page, pixels=np.broadcast_to(np.False_, shape))
 
     def _halftone(self, picture: Picture, seed: int | None) -> Picture:
         pixels = picture.pixels

@@ -36,7 +36,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return restored
     if isinstance(image, bytes):
         file = files.read(image)
-        fits = file.format in files.FORMATS.values() and files.why_not(_as_restored(file.pages), file.format) is None
+        fits = file.format in files.FORMATS.values() and files.why_not(_as_restored(file.outlines), file.format) is None
         return files.encode(_restored(file.pages, restore, scale), file.format if fits else "PNG", file.loop)
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
@@ -68,7 +68,7 @@ def restore_file(
     """
     files.check_target(target, overwrite)
     file, format = files.read(source), files.format_for(target)
-    if reason := files.why_not(_as_restored(file.pages), format):
+    if reason := files.why_not(_as_restored(file.outlines), format):
         raise ImageWriteError(f"{target}: {reason}")
 
     def restore_or_keep(page: Picture) -> Picture:
@@ -110,7 +110,6 @@ def _is_as_it_was(before: Picture, after: Picture) -> bool:
     return before.pixels.dtype == np.bool_ and np.array_equal(after.pixels, before.pixels * np.uint8(255))
 
 
-def _as_restored(pages: Iterable[Picture]) -> list[Picture]:
+def _as_restored(outlines: Iterable[Picture]) -> list[Picture]:
     """Outlines of the kind the restorations will be: 1 bit becomes 8."""
-    outlines = [page.outline() for page in pages]
     return [replace(page, pixels=page.pixels.view(np.uint8)) if page.pixels.dtype == np.bool_ else page for page in outlines]
