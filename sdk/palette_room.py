@@ -50,6 +50,8 @@ STRIP = 256
 MARGIN = 2 * (WINDOW // 2) + 1
 """Rows around a strip that its result depends on."""
 ENOUGH = 1e-12
+MOSTLY = 0.98
+"""Share of the pixels whose colours say what the picture is."""
 
 
 def keep_to_palette(restored: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -62,7 +64,7 @@ def keep_to_palette(restored: np.ndarray, given: np.ndarray) -> np.ndarray:
     if found is None:
         return restored
     colors, index = found
-    if is_halftone(colors):
+    if is_halftone(colors, np.bincount(index.ravel(), minlength=len(colors))):
         return restored
     room = cells(colors)
     middle = tuple(slice(max(0, extent - LOOKED_AT) // 2, (extent + LOOKED_AT) // 2) for extent in index.shape)
@@ -123,10 +125,12 @@ def cells(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (dimensions * width**2 / 12).astype(np.float32), width.astype(np.float32)
 
 
-def is_halftone(colors: np.ndarray) -> bool:
+def is_halftone(colors: np.ndarray, counts: np.ndarray) -> bool:
     """Whether no channel has more than two levels, and one has two: each has only ends, and all tone lies between them, in dots
-    that may be far apart."""
-    levels = [np.unique(channel).size for channel in colors.T]
+    that may be far apart. Colours that few pixels have, such as those of a caption, do not count."""
+    order = np.argsort(-counts)
+    common = colors[order[: 1 + np.searchsorted(np.cumsum(counts[order]), MOSTLY * counts.sum())]]
+    levels = [np.unique(channel).size for channel in common.T]
     return max(levels) == 2
 
 

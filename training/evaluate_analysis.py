@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from sdk.analysis import Analysis, analyze, analyze_pixels
 from sdk.analysis.methods import label_of
@@ -25,7 +25,7 @@ from training.arguments import count
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.errors import said_plainly
-from training.lettering import LETTERS
+from training.pages import beside_text, jpeg, scanned, table_page, text_page, with_caption
 from training.printing import choose, log_uniform
 
 SETS = ("kodak24", "cbsd68")
@@ -83,8 +83,8 @@ def cases(photo: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
     yield Case("photograph, JPEG, resized", "continuous", cv2.resize(jpeg(photo, quality), (width, height), interpolation=cv2.INTER_CUBIC))
     text = text_page(grey.shape[0], grey.shape[1], rng)
     yield Case("text", "line-art", text > 127)
-    scan = cv2.GaussianBlur(text, (0, 0), rng.uniform(0.5, 1.2)) * 0.7 + rng.uniform(20, 60) + rng.normal(0, 3, text.shape)
-    yield Case("text, grey scan", "continuous", np.clip(scan, 0, 255).astype(np.uint8))
+    yield Case("text, grey scan", "continuous", scanned(text, rng))
+    yield from drawn_cases(grey.shape, rng)
 
 
 def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:
@@ -100,6 +100,9 @@ def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator)
     yield Case("blue noise", "dither", blue, method="blue-noise")
     yield Case("white noise", "dither", halftone(grey, "white-noise", seed=int(rng.integers(1000))), method="white-noise")
     yield Case("error diffusion beside text", "dither", beside_text(diffused, rng), method=label)
+    dark = halftone(grey // 4 if rng.random() < 0.5 else 192 + grey // 4, kernel)
+    yield Case("error diffusion, dark or light", "dither", dark, method=kernel)
+    yield Case("error diffusion with a caption", "dither", with_caption(diffused, rng), method=label)
     for title, method, sizes in (("Bayer", "bayer", (2, 4, 8, 16)), ("clustered dots", "clustered-dot", (3, 4, 5, 6, 7, 8))):
         size = int(rng.choice(sizes))
         yield Case(title, "ordered", halftone(grey, method, size=size), float(size), method=label_of(method, {"size": size}))
@@ -130,6 +133,11 @@ def few_level_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generato
     for palette in ("median-cut", "octree", "web"):
         colors = int(2 ** rng.uniform(3, 8))
         yield Case(f"palette, {palette}", "palette", halftone(photo, "palette", colors=colors, palette=palette))
+    page = np.full((2 * photo.shape[0], 2 * photo.shape[1], 3), rng.integers(200, 256), np.uint8)
+    top, left = (int(rng.integers(extent)) for extent in photo.shape[:2])
+    page[top : top + photo.shape[0], left : left + photo.shape[1]] = photo
+    colors = int(2 ** rng.uniform(4, 8))
+    yield Case("palette beside plain paper", "palette", halftone(page, "palette", colors=colors))
     rgb = np.repeat(grey[..., None], 3, axis=2)
     yield Case("palette, grey", "palette", halftone(rgb, "palette", colors=int(rng.integers(4, 17))))
     for title, image in (("few bits, grey", grey), ("few bits, colour", photo)):
@@ -140,31 +148,25 @@ def few_level_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generato
         yield Case(f"{title}, rescaled", "few-bit", np.rint(np.rint(image / 255 * top) * 255 / top).astype(np.uint8), facts={"bits": bits})
 
 
-def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """uint8 after JPEG coding."""
-    bgr = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
-    decoded = np.asarray(cv2.imdecode(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED))
-    return np.ascontiguousarray(decoded[..., ::-1]) if pixels.ndim == 3 else decoded
-
-
-def text_page(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 height x width: lines of letters, antialiased, black on white."""
-    sheet = Image.new("L", (width, height), 255)
-    draw, size = ImageDraw.Draw(sheet), int(rng.integers(10, 41))
-    for top in range(size // 2, height, round(size * rng.uniform(1.1, 1.5))):
-        words = "".join(" " if rng.random() < 0.17 else LETTERS[rng.integers(len(LETTERS))] for _ in range(3 * width // size))
-        draw.text((size, top), words, fill=0, font=ImageFont.load_default(size))
-    return np.array(sheet)
-
-
-def beside_text(white: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A page of text, 2.7 times the sides of the bool HxW picture that stands somewhere on it."""
-    height, width = white.shape
-    page = text_page(round(2.7 * height), round(2.7 * width), rng) > 127
-    top, left = (int(rng.integers(outer - inner)) for outer, inner in zip(page.shape, white.shape))
-    page[max(0, top - 8) : top + height + 8, max(0, left - 8) : left + width + 8] = True
-    page[top : top + height, left : left + width] = white
-    return page
+def drawn_cases(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Case]:
+    """What is regular, or of few colours, and no halftone."""
+    height, width = shape
+    table = table_page(height, width, rng)
+    yield Case("table", "line-art", table > 127)
+    yield Case("table, grey scan", "continuous", scanned(table, rng))
+    squares, paper = int(rng.integers(12, 40)), text_page(height, width, rng)
+    paper[squares // 2 :: squares] = np.minimum(paper[squares // 2 :: squares], 170)
+    paper[:, squares // 2 :: squares] = np.minimum(paper[:, squares // 2 :: squares], 170)
+    yield Case("squared paper, grey scan", "continuous", scanned(paper, rng))
+    ramp = np.linspace(rng.integers(60), rng.integers(190, 256), width)[None] + rng.uniform(0, 0.2) * np.arange(height)[:, None]
+    yield Case("gradient", "continuous", np.clip(ramp, 0, 255).round().astype(np.uint8))
+    chart = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(chart)
+    for start in range(0, 360, 45):
+        pure = tuple(int(level) * 255 for level in rng.integers(0, 2, 3))
+        draw.pieslice((width // 4, height // 6, width // 4 + height // 2, height // 6 + height // 2), start, start + 45, fill=pure)
+        draw.rectangle((width // 20, start, width // 20 + 12, start + 12), fill=pure)
+    yield Case("drawing in pure colours", "line-art", np.array(chart))
 
 
 def judge(case: Case, score: Score) -> None:

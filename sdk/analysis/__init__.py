@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TypeAlias
 
 import cv2
@@ -19,14 +20,21 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.analysis.levels import GREY_GAP, distinct_colors, distinct_levels, find_dither, is_toned, regular_grid
+from sdk.analysis.levels import GREY_GAP, distinct_colors, distinct_levels, find_dither, is_toned, level_counts, regular_grid
 from sdk.analysis.methods import find_method
-from sdk.analysis.screens import Screen, find_screen
+from sdk.analysis.rules import without_rules
+from sdk.analysis.screens import OF_DOTS, Screen, find_screen
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError, UnsupportedImageError
 from sdk.headers import resolution
 from sdk.images import ACCEPTED, from_unit, is_grey, picture_from_array, picture_from_pil, to_unit
+
+MOSTLY = 0.98
+"""Share of the pixels of each channel that have one of two levels, in a picture of two levels beside which something else stands."""
+
+SPECKLED = 0.02
+"""Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
 
 KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
 
@@ -93,13 +101,13 @@ def analyze(image: ImageLike, dpi: float | None = None) -> Analysis:
 
 def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     """The same for HxW or HxWx3 pixels: bool, uint8, uint16, or float32 in [0, 1]."""
-    if dpi is not None and not dpi > 0:
-        raise OptionError(f"dpi is {dpi!r}; it must be above 0.")
+    if dpi is not None and not (isinstance(dpi, Real) and not isinstance(dpi, bool) and 0 < dpi < np.inf):
+        raise OptionError(f"dpi is {dpi!r}; it must be a number above 0.")
     large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
     if windows[0].ndim == 3 and all(is_grey(window) for window in windows):
         windows = [np.ascontiguousarray(window[..., 0]) for window in windows]
-    for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
+    for judge in (_judge_two_levels, _judge_mostly_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
             low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
@@ -136,11 +144,23 @@ def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
         return None
     cut = [[plane > of_channel[0] for plane in planes] for planes, of_channel in zip(channels, levels)]
     found = _judge_dots(max(cut, key=_changes), dpi)
-    # Drawings are black and white or have few colours; levels of 0 and 128 are the highest bits of a photograph.
-    kept = {int(level) for of_channel in levels for level in of_channel} in ({0, 127}, {0, 128})
-    if found.kind == "line-art" and (kept or (_palette_size(windows) or 0) > 4):
+    # Levels of 0 and 128 are the highest bits of a photograph. Those of 0 and 255 may be, but drawings in pure colours have them, too.
+    if found.kind == "line-art" and {int(level) for of_channel in levels for level in of_channel} in ({0, 127}, {0, 128}):
         return Analysis("few-bit", found.confidence, bits=1)
     return found
+
+
+def _judge_mostly_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
+    """A 1-bit dither with a caption, a stamp or a stray pixel of other levels."""
+    cut = []
+    for planes in _planes(windows):
+        counts = level_counts(planes)
+        ends = np.sort(np.argsort(counts)[-2:])
+        if counts[ends].sum() < MOSTLY * counts.sum():
+            return None
+        cut.append([plane > ends.mean() for plane in planes])
+    found = _judge_dots(max(cut, key=_changes), dpi)
+    return found if found.kind in ("dither", "ordered") else None
 
 
 def _changes(planes: Windows) -> int:
@@ -149,12 +169,19 @@ def _changes(planes: Windows) -> int:
 
 def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
     """Two levels, bool."""
+    planes = [without_rules(plane.astype(np.uint8) * np.uint8(255)) > 127 for plane in planes]
     texture = measure_texture(planes)
     matrix = find_matrix(planes)
     screen = find_screen([plane.astype(np.uint8) * np.uint8(255) for plane in planes], coded=False)
-    if matrix and matrix.dispersed and matrix.contrast < 0.65 and (screen.margin <= 0 or _on_lattice(screen, max(POWERS))):
+    if (
+        matrix
+        and matrix.dispersed
+        and texture.dispersed > 0.1
+        and matrix.contrast < 0.65
+        and (screen.margin <= 0 or _on_lattice(screen, max(POWERS)))
+    ):
         return Analysis("ordered", _sure(0.65 - matrix.contrast, 0.05), float(matrix.period), bits=1)
-    if screen.margin > 0 and not (texture.dispersed > 0.9 and _is_of_mask(screen, planes)):
+    if screen.margin > 0 and screen.level >= OF_DOTS and not (texture.dispersed > 0.9 and _is_of_mask(screen, planes)):
         side = round(screen.period)
         exact = abs(screen.period - side) < 0.006 * side and abs((screen.angle + 45) % 90 - 45) < 0.4
         if exact and not screen.lines and side in MATRICES:
@@ -167,8 +194,9 @@ def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
         whiteness = measure_whiteness(planes) - 0.83
         if whiteness > 0:
             return Analysis("dither", min(_sure(margin, 0.12), _sure(whiteness, 0.03)), bits=1)
-        return Analysis("few-bit", min(_sure(margin, 0.12), _sure(-whiteness, 0.03)), bits=1)  # speckles, but those of the photograph
-    return Analysis("line-art", _sure(min(-margin, -screen.margin / 20), 0.1), bits=1)
+        if texture.area > SPECKLED:  # but the speckles are those of the photograph
+            return Analysis("few-bit", min(_sure(margin, 0.12), _sure(-whiteness, 0.03)), bits=1)
+    return Analysis("line-art", _sure(max(0, min(-margin, -screen.margin / 20)), 0.1), bits=1)
 
 
 def _is_of_mask(screen: Screen, planes: Windows) -> bool:
@@ -193,7 +221,7 @@ def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     colors = _palette_size(windows)
     if regular is None and colors is None:
         return None
-    dither = find_dither([window[:WINDOW, :WINDOW] for window in windows[:2]])
+    dither = find_dither(windows[:2] if len(windows) > 1 else choose_windows(windows[0], count=1))
     # Without dither, colours have contours: nearly everywhere in a photograph, in parts of a drawing.
     margin = (dither.singles - (0.015 if dither.contours > 0.07 else 0.08)) / 0.03
     if regular in (4, 8, 16, 32, 64):
@@ -223,7 +251,11 @@ def _palette_size(windows: Windows) -> int | None:
 
 def _judge_blurred_dots(windows: Windows, dpi: float | None) -> Analysis | None:
     """A 1-bit dither after JPEG: nearly two levels, and dots of one pixel. A scan of text has the levels, but not the dots."""
-    grey = _luma(windows)
+    of_colour = _planes(windows) if windows[0].ndim == 3 else []  # whose dots lie at other places in each channel
+    return next((found for planes in (_luma(windows), *of_colour) if (found := _judge_blurred_plane(planes, dpi))), None)
+
+
+def _judge_blurred_plane(grey: Windows, dpi: float | None) -> Analysis | None:
     sample = np.concatenate([plane[::3, ::5].ravel() for plane in grey])  # odd, so that every phase of a matrix is met
     ink, paper = (float(level) for level in np.percentile(sample, (1, 99)))
     spread = paper - ink

@@ -28,10 +28,14 @@ class Dither:
     """Share of pixels that differ from a neighbour, median over all blocks: photographs of 8 colours 0.09 or more, drawings below 0.05."""
 
 
+def level_counts(planes: Sequence[np.ndarray]) -> np.ndarray:
+    """How often each of the 256 values occurs in uint8 planes."""
+    return np.sum([np.bincount(plane.ravel(), minlength=256) for plane in planes], axis=0)
+
+
 def distinct_levels(planes: Sequence[np.ndarray]) -> np.ndarray:
     """The values that occur in uint8 planes, ascending."""
-    counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in planes)
-    return np.flatnonzero(counts)
+    return np.flatnonzero(level_counts(planes))
 
 
 def distinct_colors(windows: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from sdk.analysis.rules import without_rules
 from sdk.analysis.spectrum import BLOCK, background, block_powers, vertex_offset
 
 FINEST, COARSEST, COARSEST_LINES = 1.42, 45.0, 18.0
@@ -25,6 +26,14 @@ CHECKER, CHECKER_PERIODS, CHECKER_ANGLE = 8.0, (1.5, 6.0), 0.06
 """dB more, px, degrees: the checkerboard of a camera's colour filter is a lattice at exactly 45 degrees in an enlarged photograph."""
 JPEG_BLOCK = 16
 """px; side of a JPEG block whose colour is stored at half size (its 8 px grid is every second peak of this)."""
+
+FAINTEST = 72.0
+"""dB; the power of a wave of half a grey level. Rounding makes weaker ones, which stand high above the nothing around them in a clean
+gradient. The weakest screens of prints have 76."""
+
+OF_DOTS, LETTERS = 95.0, 13.0
+"""dB, px: large dots that fill a picture have 104 or more; rows, edges and the figures of a table, which stand on a lattice of this distance
+or a larger one, below 91."""
 
 ROWS = 8.0
 """px; coarser lines along an axis are most often rows of text, blinds, or a blurred movement."""
@@ -61,6 +70,7 @@ def find_screen(planes: Sequence[np.ndarray], coded: bool = True) -> Screen:
     coded: the picture may have been coded as JPEG, whose 8 px grid is no screen.
     """
     found: list[Screen] = []
+    planes = [without_rules(plane) for plane in planes]
     factor = 1
     while COARSEST / factor > OCTAVE / 2 and planes:
         coarsest = min(OCTAVE, COARSEST / factor)
@@ -69,7 +79,7 @@ def find_screen(planes: Sequence[np.ndarray], coded: bool = True) -> Screen:
             screen = replace(screen, period=screen.period * factor)
             if coded and _is_checker(screen):
                 screen = replace(screen, margin=screen.margin - CHECKER)
-            if not (screen.lines and screen.period > COARSEST_LINES):
+            if screen.level >= (OF_DOTS if screen.period > LETTERS else FAINTEST) and not (screen.lines and screen.period > COARSEST_LINES):
                 found.append(screen)
         planes = [cv2.pyrDown(plane) for plane in planes if min(plane.shape) >= 64]
         factor *= 2

@@ -21,10 +21,11 @@ from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from sdk.halftoning.palettes import PALETTE_DITHERS
 from training.evaluate_analysis import evaluate, judge_scans, table
+from training.pages import scanned, table_page
 
 
-def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(encoded(pixels, "JPEG", quality=quality))))
+def jpeg(pixels: np.ndarray, quality: int, **options: int) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(encoded(pixels, "JPEG", quality=quality, **options))))
 
 
 def encoded(pixels: np.ndarray, format: str, **options) -> bytes:
@@ -208,10 +209,11 @@ def test_palette_of_a_nearly_grey_picture(photo: np.ndarray) -> None:
 def test_one_bit_by_a_threshold_is_no_dither(photo: np.ndarray, colour: np.ndarray) -> None:
     """What was cut to its highest bit has levels of 0 and 128, or the speckles of the photograph; what has neither may be line art."""
     grain = np.clip(photo + np.random.default_rng(0).normal(0, 10, photo.shape), 0, 255)
-    for pixels in (photo & 128, colour & 128, (colour > 127).astype(np.uint8) * 255, grain > 127):
+    for pixels in (photo & 128, colour & 128, grain > 127):
         found = analyze_pixels(pixels)
         assert (found.kind, found.bits) == ("few-bit", 1)
-    assert analyze_pixels(photo > 127).kind in ("few-bit", "line-art")
+    for pixels in (photo > 127, (colour > 127).astype(np.uint8) * 255):  # as drawings in pure colours
+        assert analyze_pixels(pixels).kind in ("few-bit", "line-art")
 
 
 def test_text_is_line_art_if_two_level_and_continuous_if_grey() -> None:
@@ -228,9 +230,76 @@ def test_small_picture_on_a_large_page_of_text(photo: np.ndarray, method: str, k
 
 
 def test_photographs_are_continuous(photo: np.ndarray, colour: np.ndarray) -> None:
-    for pixels in (photo, colour, photo[:200, :150], photo[:8, :8], np.full((64, 64), 90, np.uint8)):
-        assert analyze_pixels(pixels).kind in ("continuous", "line-art")
+    for pixels in (photo, colour, photo[:200, :150], photo[:8, :8]):
+        assert analyze_pixels(pixels).kind == "continuous"
+    assert analyze_pixels(np.full((64, 64), 90, np.uint8)).kind in ("continuous", "line-art")
     assert analyze_pixels(photo).confidence > 0.9
+
+
+@pytest.mark.parametrize("width", [400, 800, 1920])
+def test_gradients_are_continuous(width: int) -> None:
+    """Their steps of rounding are a wave, weak, but with nothing around it in the spectrum."""
+    ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (500, 1))
+    levels = np.rint(ramp * 255).astype(np.uint8)
+    slanted = np.rint(np.add.outer(np.linspace(0, 90, 500), np.linspace(20, 160, width))).astype(np.uint8)
+    sky = np.dstack([levels, levels // 2 + 60, 255 - levels // 3])
+    for pixels in (ramp, np.rint(ramp * 65535).astype(np.uint16), levels, levels.T, slanted, sky, jpeg(levels, 90)):
+        assert analyze_pixels(np.ascontiguousarray(pixels)).kind == "continuous"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tables_and_squared_paper_are_no_screens(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    table = table_page(800, 900, rng)
+    assert analyze_pixels(table > 127).kind == "line-art"
+    squares, paper = 12 + 4 * seed, text_page(800, 900)
+    paper[squares // 2 :: squares] = np.minimum(paper[squares // 2 :: squares], 170)
+    paper[:, squares // 2 :: squares] = np.minimum(paper[:, squares // 2 :: squares], 170)
+    for page in (scanned(table, rng), scanned(paper, rng)):
+        assert analyze_pixels(page).kind == "continuous"
+
+
+def test_graph_paper_of_two_levels_is_line_art() -> None:
+    for squares in (8, 16, 20):
+        page = np.full((600, 700), True)
+        page[::squares] = page[:, ::squares] = False
+        assert analyze_pixels(page).kind == "line-art"
+
+
+def test_drawings_in_pure_colours_are_no_photographs_of_one_bit() -> None:
+    chart = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(chart)
+    for i, colour in enumerate(("red", "lime", "blue", "yellow", "cyan", "magenta", "black")):
+        draw.pieslice((120, 40, 520, 440), 50 * i, 50 * i + 50, fill=colour)
+        draw.rectangle((20, 20 + 30 * i, 40, 40 + 30 * i), fill=colour)
+    assert analyze_pixels(np.array(chart)).kind == "line-art"
+
+
+@pytest.mark.parametrize("method", ["floyd-steinberg", "bayer"])
+def test_a_dither_with_a_stray_pixel_or_a_caption_is_one(photo: np.ndarray, colour: np.ndarray, method: str) -> None:
+    kind = analyze_pixels(halftone(photo, method)).kind
+    grey, rgb = (halftone(pixels, method).astype(np.uint8) * np.uint8(255) for pixels in (photo, colour))
+    captioned = Image.fromarray(rgb)
+    ImageDraw.Draw(captioned).text((20, 20), "12 May 1913", fill=(90, 90, 200), font=ImageFont.load_default(14))
+    for pixels in (grey, rgb):
+        pixels[100, 100] = 77
+        assert analyze_pixels(pixels).kind == kind
+    assert analyze_pixels(np.array(captioned)).kind == kind
+
+
+def test_a_colour_dither_after_jpeg(colour: np.ndarray) -> None:
+    """Each channel has its dots at other places, so that luma has many levels."""
+    dots = halftone(colour, "floyd-steinberg").astype(np.uint8) * np.uint8(255)
+    assert analyze_pixels(jpeg(dots, 92, subsampling=0)).kind == "dither"
+    assert analyze_pixels(jpeg(colour, 92, subsampling=0)).kind == "continuous"
+
+
+def test_a_palette_is_judged_where_there_is_something_to_see(colour: np.ndarray) -> None:
+    letterboxed = np.zeros((1100, 900, 3), np.uint8)
+    letterboxed[560:1072, 100:868] = colour
+    for page in (letterboxed, letterboxed[::-1].copy()):
+        found = analyze_pixels(halftone(page, "palette", colors=64))
+        assert (found.kind, found.colors) == ("palette", 64)
 
 
 def test_toned_photograph_has_few_colours_but_no_palette(photo: np.ndarray) -> None:
@@ -307,7 +376,7 @@ def test_errors_say_what_is_wrong(photo: np.ndarray, tmp_path: Path) -> None:
         analyze(photo / 255)
     with pytest.raises(UnsupportedImageError, match="Found a list"):
         analyze([1, 2, 3])  # type: ignore[arg-type]
-    for dpi in (0, -300, float("nan")):
+    for dpi in (0, -300, float("nan"), float("inf"), True, "300", (300, 300)):
         with pytest.raises(OptionError, match="dpi"):
             analyze(photo, dpi=dpi)
 

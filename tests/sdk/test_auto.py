@@ -21,7 +21,7 @@ from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
 from tests.conftest import SAMPLES
 from tests.sdk.conftest import SMALL
-from training.evaluate_analysis import text_page
+from training.pages import text_page
 
 
 @pytest.fixture(scope="module")

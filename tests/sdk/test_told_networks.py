@@ -19,7 +19,7 @@ from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from tests.sdk.conftest import SMALL
-from training.evaluate_analysis import beside_text
+from training.pages import beside_text
 
 KNOWN = ("stucki", "", "floyd-steinberg")
 TOLD = replace(SMALL, name="told", conditions=("method",), methods=KNOWN, kinds=("dither",), tile=128)
