@@ -97,10 +97,13 @@ def cache_name(header: EngineHeader) -> str:
 
 
 def clear_cache() -> tuple[int, int]:
-    """Remove what this module wrote, and nothing else; gives the number of engines and of bytes removed."""
+    """Remove what this module wrote, but for what a build that is going on uses; gives the number of engines and of bytes removed."""
     engines = size = 0
     folder = cache_folder()
+    going_on = [f"{lock.stem}{ENGINE_SUFFIX}" for lock in folder.glob("*.lock") if _is_held(lock)]
     for path in [path for pattern in OURS for path in folder.glob(pattern)]:
+        if any(path.stem == Path(engine).stem or path.name.startswith(f".{engine[:40]}.") for engine in going_on):
+            continue
         try:
             nbytes = path.stat().st_size
             path.unlink()
@@ -123,6 +126,22 @@ def _matching(path: Path, wanted: EngineHeader) -> Engine | None:
     except ModelError:  # not there, or damaged: built anew
         return None
     return engine if cache_name(engine.header) == cache_name(wanted) else None
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a process holds it; on Windows nobody needs to ask, since it cannot be removed then."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        with lock.open("ab") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # gone, or not ours to open
+        return False
+    return False
 
 
 @contextlib.contextmanager

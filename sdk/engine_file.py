@@ -68,7 +68,7 @@ class EngineHeader:
         """The model's name, for messages and file names."""
         try:
             return str(json.loads(self.metadata.get("name", '"model"')))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return "model"
 
     def check_version(self, version: str, where: str) -> None:
@@ -177,10 +177,11 @@ def _parse_header(text: bytes, where: str) -> EngineHeader:
         if header.shapes is not None:
             smallest, best, largest = (_shape(extents) for extents in header.shapes)
             header = dataclasses.replace(header, shapes=(smallest, best, largest))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{where} has a damaged header ({error}). {_ADVICE}") from error
     texts = [getattr(header, f.name) for f in dataclasses.fields(EngineHeader) if f.type == "str"]
-    if header.flavour not in FLAVOURS or not isinstance(header.metadata, dict) or not all(isinstance(text, str) for text in texts):
+    texts += header.metadata.values() if isinstance(header.metadata, dict) else [None]
+    if header.flavour not in FLAVOURS or not all(isinstance(text, str) for text in texts):
         raise ModelError(f"{where} has a header of an unknown kind (flavour {header.flavour!r}). {_ADVICE}")
     return header
 

@@ -103,5 +103,7 @@ class ModelMetadata:
                 if values.get(key) is not None:
                     values[key] = tuple(values[key])
             return cls(**values)
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
+        except ModelError:
+            raise
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ModelError(f"{where} has damaged metadata ({error}). Export the model again, or fetch a fresh copy.") from error

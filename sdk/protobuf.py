@@ -49,13 +49,14 @@ def decode(data: int | bytes, where: str) -> Message:
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 70:  # ten bytes hold 64 bits
         byte = data[position]
         value |= (byte & 0x7F) << shift
         position += 1
         if byte < 0x80:
             return value, position
         shift += 7
+    raise IndexError("a number has too many bytes")
 
 
 def encode(message: Iterable[tuple[int, int | bytes]]) -> bytes:

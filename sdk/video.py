@@ -28,7 +28,8 @@ def encode_mp4(frames: Sequence[np.ndarray], durations: Sequence[float]) -> byte
             "Writing MP4 needs PyAV, which is not installed: pip install 'inverse-halftoner[video]'. Or write .webp or .png."
         ) from error
     height, width = (extent + extent % 2 for extent in frames[0].shape[:2])
-    shown = [max(1, round(duration)) if duration > 0 else 100 for duration in durations]
+    ends = np.cumsum([duration if duration > 0 else 100 for duration in durations]).round().astype(int)  # no error adds up
+    shown = np.maximum(1, np.diff(ends, prepend=0)).tolist()
     stream = io.BytesIO()
     try:
         with av.open(stream, "w", format="mp4") as container:

@@ -59,7 +59,10 @@ def _compiled_loop():
             "Error diffusion needs numba, which is not installed. Install it with: pip install 'inverse-halftoner[halftone]'. "
             "The ordered, screen and noise methods work without it."
         ) from error
-    return numba.njit(cache=True, nogil=True)(_loop)
+    try:
+        return numba.njit(cache=True, nogil=True)(_loop)
+    except RuntimeError:  # neither beside this file nor in a home can anything be kept: it is compiled anew by each process
+        return numba.njit(nogil=True)(_loop)
 
 
 def _loop(grey, taps, divisor, serpentine):  # pragma: no cover - runs as machine code

@@ -218,3 +218,9 @@ def test_options_out_of_range_are_refused(tmp_path: Path, options: dict, text: s
     model = onnx_file(tmp_path / "own.onnx", (METADATA.to_props() | {"size_multiple": "8", "tile": "1024"}))
     with pytest.raises(OptionError, match=text):
         sdk.InverseHalftoner(model, device="cpu", **options)
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5000, "nonsense"])
+def test_hostile_metadata_is_damaged_metadata(value: str) -> None:
+    with pytest.raises(ModelError, match="damaged metadata"):
+        ModelMetadata.from_props({"schema_version": "1", "task": '"inverse-halftoning"', "tile": value}, "x.onnx")

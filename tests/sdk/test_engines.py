@@ -123,7 +123,18 @@ def test_damaged_files_say_what_is_wrong(change, message: str) -> None:
         decode_engine(change(encode_engine(Engine(header, b"plan"))), "x.engine")
 
 
-@pytest.mark.parametrize("change", [{"flavour": "openvino"}, {"version": 3}, {"metadata": []}, {"shapes": [1]}, {"shapes": 5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"flavour": "openvino"},
+        {"version": 3},
+        {"metadata": []},
+        {"metadata": {"name": 5}},
+        {"shapes": [1]},
+        {"shapes": 5},
+        {"shapes": [[1, 1, 8, float("inf")]] * 3},
+    ],
+)
 def test_headers_of_wrong_kinds_are_refused(change: dict) -> None:
     values = {**dataclasses.asdict(EngineHeader({}, "tensorrt", "11.4", "8.9", "fp16")), **change}
     text = json.dumps(values).encode()
@@ -345,6 +356,19 @@ def test_hit_miss_and_clear(rtx: None, small_onnx: bytes, cache: Path, monkeypat
     assert nbytes > 7 * 1000
     assert [path.name for path in cache.iterdir()] == ["kept.txt"]
     assert clear_cache() == (0, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no file that is open")
+def test_clearing_leaves_a_build_that_is_going_on(cache: Path) -> None:
+    """Else the next process would not wait for it."""
+    cache.mkdir(parents=True)
+    going_on = ["a-fp16-1.lock", "a-fp16-1.engine", ".a-fp16-1.engine.12345678.partial"]
+    for name in (*going_on, "b-fp16-1.lock", "b-fp16-1.engine", ".b-fp16-1.engine.12345678.partial"):
+        (cache / name).write_bytes(b"x")
+    with engine_cache._locked(cache / "a-fp16-1.lock"):
+        assert clear_cache() == (1, 3)
+        assert sorted(path.name for path in cache.iterdir()) == sorted(going_on)
+    assert clear_cache() == (1, 3)
 
 
 def test_builds_for_the_cache_can_be_watched(rtx: None, small_onnx: bytes, cache: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import cv2
@@ -367,3 +369,16 @@ def test_wrong_arrays_are_refused(name: str, image: np.ndarray) -> None:
 def test_only_bit_depth_takes_16_bits(name: str) -> None:
     with pytest.raises(UnsupportedImageError, match="uint16"):
         halftone(np.zeros((16, 16), np.uint16), name)
+
+
+def test_error_diffusion_where_nothing_can_be_kept() -> None:
+    """Neither beside the package nor in a home, as in a container with a read-only root."""
+    code = (
+        "import numpy as np, sdk\n"
+        "from numba.core import caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "print(sdk.Halftoner('floyd-steinberg').run(np.full((16, 16), 128, np.uint8)).mean())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert 0.4 < float(done.stdout) < 0.6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,3 +39,10 @@ def test_cut_and_foreign_files_are_refused() -> None:
         with pytest.raises(ModelError, match="no ONNX file"):
             read_props(broken)
     assert read_props(b"") == {}
+
+
+def test_a_number_without_end_is_refused_at_once() -> None:
+    started = time.perf_counter()
+    with pytest.raises(ModelError, match="too many bytes"):
+        read_props(b"\xff" * 2_000_000)
+    assert time.perf_counter() - started < 1

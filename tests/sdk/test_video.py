@@ -39,6 +39,13 @@ def test_timing_and_size(durations: list[int], height: int, width: int) -> None:
     assert end == pytest.approx(sum(durations), abs=1)
 
 
+@pytest.mark.parametrize("duration", [1000 / 30, 1000 / 60, 1000 / 120])
+def test_fractions_of_a_millisecond_do_not_add_up(duration: float) -> None:
+    _, starts, end = decoded(encode_mp4([np.full((16, 16), i % 200, np.uint8) for i in range(60)], [duration] * 60))
+    assert end == pytest.approx(60 * duration, abs=1)
+    assert starts == pytest.approx([i * duration for i in range(60)], abs=1)
+
+
 def test_tones_and_colours_survive() -> None:
     rows, columns = np.mgrid[:64, :96]
     ramp = np.stack([2 * columns, 3 * rows, 128 + rows - columns], axis=-1).astype(np.uint8)
