@@ -7,9 +7,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -17,10 +15,11 @@ from PIL import Image
 import sdk
 from sdk import errors, files
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, Outcome, clear_line, find_sources, passed_over, plan_jobs, run_jobs, stopped_by_sigterm
+from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_sigterm
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
+from sdk.cli_files import INPUTS, add_files, add_size_limit, by_page, run
 from sdk.cli_models import add_commands as add_model_commands
 from sdk.engine_cache import watch_builds
 from sdk.few_bits import check_bits
@@ -35,9 +34,6 @@ EXAMPLES = """examples:
   inverse-halftoner halftone photo.jpg -o dots.png --method am-screen --set lpi=85 --set dpi=300
   inverse-halftoner models
 """
-
-
-INPUTS = "files, folders (with all below them), or quoted globs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     restore = commands.add_parser("restore", help="halftone -> photograph", description="Restore halftones. Sources are never changed.")
-    _add_files(restore)
+    add_files(restore)
     restore.add_argument(
         "--model", default="auto", help="a name from `inverse-halftoner models`, an .onnx or .engine file, or auto: look first (default)"
     )
@@ -109,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="few bits -> photograph",
         description="Give pictures of 1 to 5 bits a channel (posterised, RGB565) their tones back. Sources are never changed.",
     )
-    _add_files(expand)
+    add_files(expand)
     expand.add_argument("--bits", type=int, metavar="N", help="bits a channel, 1..5 (default: told from the levels of each page)")
     expand.add_argument("--model", default="companding", help="a name from `inverse-halftoner models`, an .onnx or .engine file")
     _add_runtime(expand)
@@ -120,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     analyze.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
     analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")
-    _add_size_limit(analyze)
+    add_size_limit(analyze)
     analyze.set_defaults(command=_analyze)
 
     halftone = commands.add_parser(
@@ -130,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="methods (with parameters for --set):\n" + _method_table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_files(halftone)
+    add_files(halftone)
     halftone.add_argument(
         "--method",
         default="floyd-steinberg",
@@ -148,32 +144,6 @@ def _parser() -> argparse.ArgumentParser:
     add_model_commands(commands)
     add_demo_command(commands)
     return parser
-
-
-def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
-    parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)"
-    )
-    _add_size_limit(parser)
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
-    existing.add_argument(
-        "--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)"
-    )
-
-
-def _add_size_limit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--max-megapixels", type=_size_limit, metavar="N", help="refuse larger pictures (default: Pillow's limit, 179)")
-
-
-def _size_limit(text: str) -> float:
-    """Sets it, too: it is Pillow's, of the whole process."""
-    megapixels = float(text)
-    if not megapixels > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
-    return megapixels
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
@@ -237,26 +207,12 @@ def _restore(options: argparse.Namespace) -> int:
 
             restorer.run_file(job.source, job.target, options.overwrite, note, seed=options.seed)
         if options.verbose:
-            for text in _by_page([[choice] for choice in choices]):
+            for text in by_page([[choice] for choice in choices]):
                 clear_line()
                 print(f"{job.source}: {text}")
-        return _by_page(said)
+        return by_page(said)
 
-    return _run(jobs, options, restore)
-
-
-def _by_page(texts: Sequence[Sequence[str]]) -> list[str]:
-    """Each text once, with the numbers of its pages before it, unless all say it."""
-    pages: dict[str, list[int]] = {}
-    for number, said in enumerate(texts, 1):
-        for text in dict.fromkeys(said):
-            pages.setdefault(text, []).append(number)
-
-    def named(numbers: list[int]) -> str:
-        runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), key=lambda placed: placed[1] - placed[0])]
-        return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-
-    return [text if len(on) == len(texts) else f"page{'s' if len(on) > 1 else ''} {named(on)}: {text}" for text, on in pages.items()]
+    return run(jobs, options, restore)
 
 
 def _expand(options: argparse.Namespace) -> int:
@@ -268,7 +224,7 @@ def _expand(options: argparse.Namespace) -> int:
         expander.run_file(job.source, job.target, options.bits, options.overwrite)
         return []
 
-    return _run(jobs, options, expand)
+    return run(jobs, options, expand)
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -298,46 +254,7 @@ def _halftone(options: argparse.Namespace) -> int:
         halftoner.run_file(job.source, job.target, options.overwrite, options.seed)
         return []
 
-    return _run(jobs, options, apply)
-
-
-def _run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]]) -> int:
-    single_file = len(jobs) == 1 and jobs[0].target == options.output
-    if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
-        raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
-    outcome = Outcome()
-    outcome.others, locked = passed_over(options.inputs)
-    for error in locked:
-        folder = Path(error.filename)
-        outcome.failed.append((Job(folder, options.output), f"{folder} cannot be looked into: {error.strerror}. Check the permissions."))
-    try:
-        run_jobs(jobs, work, outcome, options.overwrite)
-    finally:  # an interrupted run is reported too
-        _report(outcome, options)
-    return 1 if outcome.failed else 0
-
-
-def _report(outcome: Outcome, options: argparse.Namespace) -> None:
-    """Counts on stdout; warnings (each text with its files) and errors on stderr."""
-    by_text: dict[str, list[str]] = {}
-    for job, text in outcome.warned:
-        by_text.setdefault(text, []).append(str(job.source))
-    for text, sources in by_text.items():
-        more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
-        print(f"warning: {', '.join(sources[:3])}{more}: {text}", file=sys.stderr)
-    if outcome.done:
-        print(f"{len(outcome.done)} written to {options.output}")
-    if outcome.others:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in outcome.others.most_common(5)) + (
-            ", ..." if len(outcome.others) > 5 else ""
-        )
-        print(f"{outcome.others.total()} passed over, no pictures by their names: {kinds}", file=sys.stderr)
-    if outcome.skipped and not options.skip_existing:
-        print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
-    for job, text in outcome.failed:
-        print(f"error: {text if str(job.source) in text else f'{job.source}: {text}'}", file=sys.stderr)
-    if outcome.failed:
-        print(f"{len(outcome.failed)} failed", file=sys.stderr)
+    return run(jobs, options, apply)
 
 
 def _parameter(text: str, method: str) -> tuple[str, object]:

@@ -79,6 +79,10 @@ def train(
     board = SummaryWriter(str(run / "tensorboard"), purge_step=done)
     bar = tqdm(total=None if minutes else total, initial=done, desc=recipe.name, unit="step", dynamic_ncols=True)
 
+    def keep() -> None:
+        progress = progress_of(done, spent + time.monotonic() - started, len(pairs.photos))
+        save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress)
+
     started = last_save = time.monotonic()
     for halftones, photos in loader:
         seconds = spent + time.monotonic() - started
@@ -109,25 +113,11 @@ def train(
             bar.set_postfix({name: f"{score:.2f} dB" for name, score in scores.items()})
         if time.monotonic() - last_save > save_every:
             last_save = time.monotonic()
-            save(
-                run,
-                accelerator.unwrap_model(model),
-                ema,
-                optimisers,
-                recipe,
-                progress_of(done, spent + last_save - started, len(pairs.photos)),
-            )
+            keep()
 
     bar.close()
     board.close()
-    save(
-        run,
-        accelerator.unwrap_model(model),
-        ema,
-        optimisers,
-        recipe,
-        progress_of(done, spent + time.monotonic() - started, len(pairs.photos)),
-    )
+    keep()
     return run / WEIGHTS
 
 

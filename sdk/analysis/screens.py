@@ -32,8 +32,8 @@ FAINTEST = 72.0
 gradient. The weakest screens of prints have 76."""
 
 OF_DOTS, LETTERS = 95.0, 13.0
-"""dB, px: large dots that fill a picture have 104 or more; rows, edges and the figures of a table, which stand on a lattice of this distance
-or a larger one, below 91."""
+"""dB, px: large dots that fill a picture have 104 or more; rows, edges, and the figures of a table, which stand on a lattice of so many px
+or more, below 91."""
 
 ROWS = 8.0
 """px; coarser lines along an axis are most often rows of text, blinds, or a blurred movement."""

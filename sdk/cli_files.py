@@ -1,0 +1,94 @@
+"""What the commands about files share: their arguments, going through the files, and the report at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from PIL import Image
+
+from sdk import errors
+from sdk.batch import Job, Outcome, passed_over, run_jobs
+
+INPUTS = "files, folders (with all below them), or quoted globs"
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="OUT", help="a file for one input, else a folder (made if missing)"
+    )
+    add_size_limit(parser)
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)"
+    )
+
+
+def add_size_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-megapixels", type=_size_limit, metavar="N", help="refuse larger pictures (default: Pillow's limit, 179)")
+
+
+def _size_limit(text: str) -> float:
+    """Sets it, too: it is Pillow's, of the whole process."""
+    megapixels = float(text)
+    if not megapixels > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
+    return megapixels
+
+
+def by_page(texts: Sequence[Sequence[str]]) -> list[str]:
+    """Each text once, with the numbers of its pages before it, unless all say it."""
+    pages: dict[str, list[int]] = {}
+    for number, said in enumerate(texts, 1):
+        for text in dict.fromkeys(said):
+            pages.setdefault(text, []).append(number)
+
+    def named(numbers: list[int]) -> str:
+        runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), key=lambda placed: placed[1] - placed[0])]
+        return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+    return [text if len(on) == len(texts) else f"page{'s' if len(on) > 1 else ''} {named(on)}: {text}" for text, on in pages.items()]
+
+
+def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]]) -> int:
+    """Do all jobs by ``work``, which returns the warnings of one, and report; returns the exit status."""
+    single_file = len(jobs) == 1 and jobs[0].target == options.output
+    if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
+        raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
+    outcome = Outcome()
+    outcome.others, locked = passed_over(options.inputs)
+    for error in locked:
+        folder = Path(error.filename)
+        outcome.failed.append((Job(folder, options.output), f"{folder} cannot be looked into: {error.strerror}. Check the permissions."))
+    try:
+        run_jobs(jobs, work, outcome, options.overwrite)
+    finally:  # an interrupted run is reported too
+        _report(outcome, options)
+    return 1 if outcome.failed else 0
+
+
+def _report(outcome: Outcome, options: argparse.Namespace) -> None:
+    """Counts on stdout; warnings (each text with its files) and errors on stderr."""
+    by_text: dict[str, list[str]] = {}
+    for job, text in outcome.warned:
+        by_text.setdefault(text, []).append(str(job.source))
+    for text, sources in by_text.items():
+        more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
+        print(f"warning: {', '.join(sources[:3])}{more}: {text}", file=sys.stderr)
+    if outcome.done:
+        print(f"{len(outcome.done)} written to {options.output}")
+    if outcome.others:
+        kinds = [f"{count} {suffix}" for suffix, count in outcome.others.most_common(5)] + ["..."] * (len(outcome.others) > 5)
+        print(f"{outcome.others.total()} passed over, no pictures by their names: {', '.join(kinds)}", file=sys.stderr)
+    if outcome.skipped and not options.skip_existing:
+        print(f"{len(outcome.skipped)} skipped, their results exist already (--overwrite replaces them)", file=sys.stderr)
+    for job, text in outcome.failed:
+        print(f"error: {text if str(job.source) in text else f'{job.source}: {text}'}", file=sys.stderr)
+    if outcome.failed:
+        print(f"{len(outcome.failed)} failed", file=sys.stderr)
