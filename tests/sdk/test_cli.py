@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk.auto import AutoNetwork
 from sdk.cli import main
 from sdk.files import read, write
 from sdk.halftoning import METHODS
@@ -277,23 +276,18 @@ def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM")
-def test_a_terminated_run_leaves_nothing_half_done(
-    folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write("in.tif", [Picture(dots), Picture(dots)])
-    restore = AutoNetwork.restore
-
-    def terminated(self: AutoNetwork, *arguments: Any, **options: Any) -> np.ndarray:
-        if list(Path("out").glob(".*")):  # the second page: the first is written
-            os.kill(os.getpid(), signal.SIGTERM)
-        return restore(self, *arguments, **options)
-
-    monkeypatch.setattr(AutoNetwork, "restore", terminated)
-    before = signal.getsignal(signal.SIGTERM)
-    assert main(["restore", "in.tif", "-o", "out/out.tif"]) == 130
-    assert "stopped" in stderr(capsys)
-    assert below(folder) == ["in.tif"]
-    assert signal.getsignal(signal.SIGTERM) is before
+def test_a_terminated_run_leaves_nothing_half_done(folder: Path, white: np.ndarray) -> None:
+    write("book.tif", [Picture(white)] * 200)
+    command = [sys.executable, "-m", "sdk.cli", "restore", "book.tif", "-o", "out/out.tif"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while not list(Path("out").glob(".out.tif.*.partial")):
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.terminate()
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.startswith("stopped; finished files are kept")
+    assert below(folder) == ["book.tif"]
 
 
 def test_the_standard_output_is_no_file(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
