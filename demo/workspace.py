@@ -87,9 +87,11 @@ def given(upload: str | None) -> Path:
     path = Path(upload)
     megapixels = 0.0
     with suppress(Exception), Image.open(path, formats=DECODERS) as image:  # what cannot be opened is the SDK's to explain
-        frames = [image] if image.format == "MPO" else ImageSequence.Iterator(image)  # its further frames are not read
-        for frame in frames if image.format in ("TIFF", "MPO") else [image] * getattr(image, "n_frames", 1):  # only pages differ in size
-            megapixels += frame.width * frame.height / 1e6
+        if image.format == "TIFF":  # whose pages may differ in size
+            for page in ImageSequence.Iterator(image):
+                megapixels += page.width * page.height / 1e6
+        else:  # of an MPO only the first frame is read
+            megapixels = image.width * image.height * (1 if image.format == "MPO" else getattr(image, "n_frames", 1)) / 1e6
     if megapixels > MOST_MEGAPIXELS:
         raise gr.Error(
             f"{path.name} has {megapixels:.0f} megapixels; this demo takes up to {MOST_MEGAPIXELS}. "

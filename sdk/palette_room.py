@@ -27,7 +27,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sdk.analysis.levels import distinct_colors, distinct_levels
+from sdk.analysis.levels import MOSTLY, distinct_colors, distinct_levels
 from sdk.images import from_unit, to_unit
 
 WINDOW = 7
@@ -50,8 +50,6 @@ STRIP = 256
 MARGIN = 2 * (WINDOW // 2) + 1
 """Rows around a strip that its result depends on."""
 ENOUGH = 1e-12
-MOSTLY = 0.98
-"""Share of the pixels whose colours say what the picture is."""
 
 
 def keep_to_palette(restored: np.ndarray, given: np.ndarray) -> np.ndarray:

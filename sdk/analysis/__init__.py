@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.analysis.levels import GREY_GAP, distinct_colors, distinct_levels, find_dither, is_toned, level_counts, regular_grid
+from sdk.analysis.levels import GREY_GAP, MOSTLY, distinct_colors, distinct_levels, find_dither, is_toned, level_counts, regular_grid
 from sdk.analysis.methods import find_method
 from sdk.analysis.rules import without_rules
 from sdk.analysis.screens import OF_DOTS, Screen, find_screen
@@ -29,9 +29,6 @@ from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError, UnsupportedImageError
 from sdk.headers import resolution
 from sdk.images import ACCEPTED, from_unit, is_grey, picture_from_array, picture_from_pil, to_unit
-
-MOSTLY = 0.98
-"""Share of the pixels of each channel that have one of two levels, in a picture of two levels beside which something else stands."""
 
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
@@ -107,7 +104,7 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
     if windows[0].ndim == 3 and all(is_grey(window) for window in windows):
         windows = [np.ascontiguousarray(window[..., 0]) for window in windows]
-    for judge in (_judge_two_levels, _judge_mostly_two_levels, _judge_few_levels, _judge_blurred_dots):
+    for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
             low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
@@ -138,29 +135,20 @@ def _sure(margin: float, scale: float) -> float:
 
 
 def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
+    """Beside the two levels a 1-bit dither may have a caption, a stamp or a stray pixel of others."""
     channels = _planes(windows)
-    levels = [distinct_levels(planes) for planes in channels]
-    if max(of_channel.size for of_channel in levels) > 2:
+    counts = [level_counts(planes) for planes in channels]
+    ends = [np.sort(np.argsort(of_channel)[-2:]) for of_channel in counts]
+    if any(of_channel[pair].sum() < MOSTLY * of_channel.sum() for of_channel, pair in zip(counts, ends)):
         return None
-    cut = [[plane > of_channel[0] for plane in planes] for planes, of_channel in zip(channels, levels)]
+    cut = [[plane > pair.mean() for plane in planes] for planes, pair in zip(channels, ends)]
     found = _judge_dots(max(cut, key=_changes), dpi)
+    if max(np.count_nonzero(of_channel) for of_channel in counts) > 2:
+        return found if found.kind in ("dither", "ordered") else None
     # Levels of 0 and 128 are the highest bits of a photograph. Those of 0 and 255 may be, but drawings in pure colours have them, too.
-    if found.kind == "line-art" and {int(level) for of_channel in levels for level in of_channel} in ({0, 127}, {0, 128}):
+    if found.kind == "line-art" and {int(level) for of_channel in counts for level in np.flatnonzero(of_channel)} in ({0, 127}, {0, 128}):
         return Analysis("few-bit", found.confidence, bits=1)
     return found
-
-
-def _judge_mostly_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
-    """A 1-bit dither with a caption, a stamp or a stray pixel of other levels."""
-    cut = []
-    for planes in _planes(windows):
-        counts = level_counts(planes)
-        ends = np.sort(np.argsort(counts)[-2:])
-        if counts[ends].sum() < MOSTLY * counts.sum():
-            return None
-        cut.append([plane > ends.mean() for plane in planes])
-    found = _judge_dots(max(cut, key=_changes), dpi)
-    return found if found.kind in ("dither", "ordered") else None
 
 
 def _changes(planes: Windows) -> int:
@@ -169,10 +157,11 @@ def _changes(planes: Windows) -> int:
 
 def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
     """Two levels, bool."""
-    planes = [without_rules(plane.astype(np.uint8) * np.uint8(255)) > 127 for plane in planes]
+    dots = [without_rules(plane.astype(np.uint8) * np.uint8(255)) for plane in planes]
+    planes = [plane > 0 for plane in dots]
     texture = measure_texture(planes)
     matrix = find_matrix(planes)
-    screen = find_screen([plane.astype(np.uint8) * np.uint8(255) for plane in planes], coded=False)
+    screen = find_screen(dots, coded=False)
     if (
         matrix
         and matrix.dispersed
@@ -279,11 +268,11 @@ def _judge_spectrum(windows: Windows, dpi: float | None) -> Analysis:
 
 def _find_in_any_channel(windows: Windows) -> Screen:
     """Luma first; inks at different angles may cancel in it. One window of the channels will do, but then more is asked of it."""
-    screen = find_screen(_luma(windows))
+    screen = find_screen([without_rules(plane) for plane in _luma(windows)])
     if screen.margin > 0 or windows[0].ndim == 2:
         return screen
     window = choose_windows(windows[0], count=1)[0] if windows[0].size > 3 * WINDOW**2 else windows[0]
-    channels = (find_screen(planes) for planes in _planes([window]))
+    channels = (find_screen([without_rules(plane) for plane in planes]) for planes in _planes([window]))
     return max((screen, *(replace(found, margin=found.margin - 2) for found in channels)), key=lambda screen: screen.margin)
 
 

@@ -12,6 +12,8 @@ MOST_COLORS = 256
 """A picture of more colours has no palette."""
 GREY_GAP = 4
 """Grey levels of a palette lie this far apart (of 255) or more; every 8-bit grey photograph has at most 256 levels, without gaps."""
+MOSTLY = 0.98
+"""Share of the pixels whose levels and colours say what a picture is; the rest may be a caption, a stamp, a stray pixel."""
 BLOCK = 32
 """px; dither is looked for block by block, since it shows where the photograph is smooth."""
 

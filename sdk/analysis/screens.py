@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from sdk.analysis.rules import without_rules
 from sdk.analysis.spectrum import BLOCK, background, block_powers, vertex_offset
 
 FINEST, COARSEST, COARSEST_LINES = 1.42, 45.0, 18.0
@@ -65,12 +64,11 @@ NOTHING = Screen(0.0, 0.0, -99.0, -99.0)
 
 
 def find_screen(planes: Sequence[np.ndarray], coded: bool = True) -> Screen:
-    """The screen in some windows (uint8 HxW) of one picture; ``NOTHING`` where they are flat.
+    """The screen in some windows (uint8 HxW, ``without_rules``) of one picture; ``NOTHING`` where they are flat.
 
     coded: the picture may have been coded as JPEG, whose 8 px grid is no screen.
     """
     found: list[Screen] = []
-    planes = [without_rules(plane) for plane in planes]
     factor = 1
     while COARSEST / factor > OCTAVE / 2 and planes:
         coarsest = min(OCTAVE, COARSEST / factor)
