@@ -14,7 +14,7 @@ import gradio as gr
 from demo import models
 from demo.restore import download_button
 from demo.workspace import MOST_FILES, MOST_UNPACKED_BYTES, errors_shown, given, new_folder, public_text
-from sdk.files import READ_SUFFIXES, restored_suffix
+from sdk.formats import READ_SUFFIXES, restored_suffix
 
 
 def batch(

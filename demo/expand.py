@@ -12,7 +12,8 @@ from demo.pictures import previews
 from demo.restore import SAMPLES, download_button, picture_field, slider
 from demo.workspace import errors_shown, given, new_folder
 from sdk.few_bits import MOST_BITS, find_depth
-from sdk.files import read, restored_suffix
+from sdk.files import read
+from sdk.formats import restored_suffix
 
 EXAMPLE_BITS = 3
 

@@ -44,6 +44,7 @@ def export(
     training_data: what the weights learnt from, with its licences (default: as the recipe's card says).
     """
     model, recipe, progress = as_exported(weights, steps)
+    training = {key: value for key, value in progress.items() if key != "before_data"}  # which the card tells
     arguments, evaluations = dict(recipe.model), 1
     if isinstance(model, CDH):
         evaluations = model.steps
@@ -64,7 +65,7 @@ def export(
         size_multiple=inputs.multiple,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         kflop_per_pixel=round(kflop_per_pixel(model, inputs.count), 1),
-        training={"recipe": recipe.name, "architecture": recipe.architecture, **arguments, **progress},
+        training={"recipe": recipe.name, "architecture": recipe.architecture, **arguments, **training},
         **{**card(recipe, progress, training_data), **({"methods": recipe.data.methods} if "method" in inputs.conditions else {})},
     )
     stamp(graph, metadata)
@@ -95,9 +96,12 @@ def card(recipe: Recipe, progress: dict[str, Any], training_data: str | None = N
     told, count = re.match(r"([\d,]+) photographs", found["training_data"]), progress.get("photographs")
     if told and count is not None and int(told[1].replace(",", "")) != count:
         raise RecipeError(
-            f"The card says that {recipe.name!r} was trained on {told[0]}, but these weights learnt from {count:,}. Say what those are, "
-            "and their licences, by --training-data."
+            f"The card says that {recipe.name!r} was trained on {told[0]}, but these weights learnt from {count:,} (those of the folder "
+            "that are large enough for a crop). Say what those are, and their licences, by --training-data."
         )
+    learnt_before = progress.get("before_data") or found["training_data"]
+    if learnt_before != found["training_data"]:
+        found["training_data"] += f"; before, as {progress['before'][-1]['model']!r}: {learnt_before}"
     return found
 
 

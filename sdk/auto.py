@@ -62,7 +62,7 @@ class AutoNetwork:
 
     def describe(self) -> dict[str, Any]:
         """What runs, and how, for each model loaded so far."""
-        return {"model": "auto", "loaded": [network.describe() for network in self._networks.values()]}
+        return {"model": "auto", "loaded": [network.describe() for network in list(self._networks.values())]}
 
     def check_seed(self, seed: int | None) -> None:
         """As ``Network.check_seed``: a seed must count for some of the models that may be chosen."""
@@ -77,12 +77,12 @@ class AutoNetwork:
     def restore(self, pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
         """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``.
 
-        A picture that no model restores as it is may be a dither that was blurred: where a threshold was asked for, what it leaves is
-        looked at, too.
+        A picture of few levels, or that no model restores as it is, may be a dither that was blurred: where a threshold was asked for,
+        what it leaves is looked at, too.
         """
         analysis = analyze_pixels(pixels)
         cut = pixels if self._threshold is None else pixels > self._threshold * white_of(pixels.dtype)
-        if self._threshold is not None and model_for(analysis.kind) is None:
+        if self._threshold is not None and (analysis.kind == "few-bit" or model_for(analysis.kind) is None):
             again = analyze_pixels(cut)
             analysis = again if again.kind in TWO_LEVEL_KINDS else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.

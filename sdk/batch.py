@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdk.errors import ImageReadError, InverseHalftonerError, OptionError
-from sdk.files import FORMATS, READ_SUFFIXES
+from sdk.formats import FORMATS, READ_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,13 @@ def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[OSError]]:
-    """Files below, and what kept it from looking into folders; hidden ones are left out of both."""
+    """Files below, and what kept it from looking into folders; hidden ones, and all below them, are left out of both."""
     files: list[Path] = []
     locked: list[OSError] = []
-    for place, _, names in os.walk(folder, onerror=locked.append):
+    for place, folders, names in os.walk(folder, onerror=locked.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         files += (Path(place, name) for name in names if not name.startswith(".") and os.path.isfile(Path(place, name)))
-    return files, [error for error in locked if not Path(error.filename).name.startswith(".")]
+    return files, locked
 
 
 def passed_over(inputs: Sequence[str]) -> tuple[Counter[str], list[OSError]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from PIL import Image
 
 import sdk
-from sdk import errors, files
+from sdk import errors, formats
 from sdk.backends import BACKENDS, DEVICES
 from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_sigterm
 from sdk.cli_demo import add_command as add_demo_command
@@ -116,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     analyze.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
     analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")
+    analyze.add_argument("--json", action="store_true", help="one JSON object a line and file, for programs and tables")
     add_size_limit(analyze)
     analyze.set_defaults(command=_analyze)
 
@@ -189,7 +192,7 @@ def _method_table() -> str:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
+    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix)
     chosen = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
     choices: list[str] = []
     restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options), on_choice=lambda choice: choices.append(str(choice)))
@@ -217,7 +220,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _expand(options: argparse.Namespace) -> int:
     check_bits(options.bits)
-    jobs = plan_jobs(options.inputs, options.output, files.restored_suffix)
+    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix)
     expander = sdk.BitDepthExpander(options.model, **_runtime(options))
 
     def expand(job: Job) -> list[str]:
@@ -234,7 +237,8 @@ def _analyze(options: argparse.Namespace) -> int:
     failed = bool(locked)
     for source, _ in find_sources(options.inputs):
         try:
-            print(f"{source}: {sdk.analyze(source, dpi=options.dpi)}")
+            found = sdk.analyze(source, dpi=options.dpi)
+            print(json.dumps({"file": str(source), **asdict(found)}) if options.json else f"{source}: {found}")
         except errors.InverseHalftonerError as error:
             print(f"error: {error}", file=sys.stderr)
             failed = True
@@ -248,7 +252,7 @@ def _halftone(options: argparse.Namespace) -> int:
             parameters[name] = value
     halftoner = sdk.Halftoner(options.method, grey=options.grey, **parameters)
     halftoner.check_seed(options.seed)
-    jobs = plan_jobs(options.inputs, options.output, files.halftone_suffix)
+    jobs = plan_jobs(options.inputs, options.output, formats.halftone_suffix)
 
     def apply(job: Job) -> list[str]:
         halftoner.run_file(job.source, job.target, options.overwrite, options.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -35,10 +36,13 @@ def add_size_limit(parser: argparse.ArgumentParser) -> None:
 
 def _size_limit(text: str) -> float:
     """Sets it, too: it is Pillow's, of the whole process."""
-    megapixels = float(text)
+    try:
+        megapixels = float(text)
+    except ValueError:
+        megapixels = 0.0
     if not megapixels > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0; inf sets no limit")
+    Image.MAX_IMAGE_PIXELS = None if math.isinf(megapixels) else int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
     return megapixels
 
 

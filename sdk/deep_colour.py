@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import zlib
@@ -11,11 +12,13 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from sdk.errors import ImageReadError, UnsupportedImageError
-from sdk.headers import BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, Header
+from sdk.headers import BITS_PER_SAMPLE, EXTRA_SAMPLES, PHOTOMETRIC, PLANAR_CONFIGURATION, Header
 from sdk.images import Picture
 
 RGB, SEPARATE = 2, 2
 """Values of the TIFF tags PHOTOMETRIC and PLANAR_CONFIGURATION."""
+PREMULTIPLIED, STRAIGHT = 1, 2
+"""Alpha, as values of EXTRA_SAMPLES: colours are stored multiplied by it, or as they are."""
 JPEG2000_SIZE = b"\xff\x4f\xff\x51"
 """What a JPEG 2000 codestream begins with; 42 bytes on stands the depth of its first channel."""
 
@@ -23,40 +26,59 @@ JPEG2000_SIZE = b"\xff\x4f\xff\x51"
 def is_deep_colour(data: bytes, image: Image.Image) -> bool:
     """True for 16-bit colour PNG, TIFF and PPM, judged by the header.
 
-    What would lose its depth or be read wrong is refused: a TIFF that has such pages among others, or its channels one after the other;
-    colour of other depths above 8 in PPM and JPEG 2000.
+    What would lose its depth or be read wrong is refused: a TIFF that has such pages among others, its channels one after the other, or
+    a fourth one that is no alpha; colour of other depths above 8 in PPM and JPEG 2000.
     """
     if image.format == "PNG":
         return any("16" in str(entry[3]) for entry in getattr(image, "tile", ())) and image.mode in ("RGB", "RGBA", "LA")
-    if image.format == "PPM" and data[:2] == b"P6":
+    if image.format == "PPM" and data[:2] in (b"P3", b"P6"):
         white = int(re.sub(rb"#[^\n]*", b"", data[:4096]).split()[3])
         if 255 < white != 65535:
             raise UnsupportedImageError(f"Found a PPM in colour whose white is {white}; accepted: up to 255, or 65535. Scale it first.")
+        if white == 65535 and data[:2] == b"P3":
+            raise UnsupportedImageError(
+                "Found a PPM of 16-bit colour in plain text (P3), of which 8 bits would be left; make it a P6, or a PNG."
+            )
         return white == 65535
-    if image.format == "JPEG2000" and image.mode not in ("L", "LA", "I;16"):
+    if image.format == "JPEG2000" and image.mode not in ("L", "I;16"):
         at = data.find(JPEG2000_SIZE)
         depth = (data[at + 42] & 127) + 1 if 0 <= at < len(data) - 42 else 8
         if depth > 8:
             raise UnsupportedImageError(
-                f"Found a JPEG 2000 in colour of {depth} bits, of which 8 would be left; make it a 16-bit TIFF or PNG."
+                f"Found a JPEG 2000 in colour or with alpha of {depth} bits, of which 8 would be left; make it a 16-bit TIFF or PNG."
             )
     if image.format != "TIFF":
         return False
-    deep, separate = [], False
+    deep, separate, extra = [], False, False
     for page in ImageSequence.Iterator(image):
         deep.append(_is_deep_page(page))
         separate |= deep[-1] and page.tag_v2.get(PLANAR_CONFIGURATION) == SEPARATE  # type: ignore[attr-defined]
+        extra |= deep[-1] and len(_bits(page)) > 3 and _fourth_channel(page) not in (PREMULTIPLIED, STRAIGHT)
     image.seek(0)
     if any(deep) and not all(deep):
         raise UnsupportedImageError("Found a TIFF that mixes 16-bit colour pages with others; split it into one file for each kind.")
     if separate:  # OpenCV 5 takes them for interleaved, and gives noise
         raise UnsupportedImageError("Found a 16-bit TIFF with its channels stored one after the other; interleave them (tiffcp -p contig).")
+    if extra:
+        raise UnsupportedImageError(
+            "Found a 16-bit TIFF with a fourth channel that is not said to be alpha, such as the infrared one of a film scanner; "
+            "save it without that channel."
+        )
     return any(deep)
 
 
+def _bits(page: Image.Image) -> tuple[int, ...]:
+    """Of each channel of a page of TIFF."""
+    return page.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]
+
+
 def _is_deep_page(page: Image.Image) -> bool:
-    bits = page.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]
-    return len(bits) >= 3 and min(bits[:3]) == 16
+    return len(_bits(page)) >= 3 and min(_bits(page)[:3]) == 16
+
+
+def _fourth_channel(page: Image.Image) -> int:
+    """What the TIFF says it is: 0 nothing, ``PREMULTIPLIED`` or ``STRAIGHT`` alpha."""
+    return page.tag_v2.get(EXTRA_SAMPLES, (0,))[0]  # type: ignore[attr-defined]
 
 
 def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
@@ -64,7 +86,10 @@ def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
     if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) != RGB:  # type: ignore[attr-defined]
         raise UnsupportedImageError(f"Found a 16-bit TIFF in colour mode {image.mode}; accepted: RGB and RGBA. Convert it to RGB first.")
     encoded = np.frombuffer(data, np.uint8)
+    premultiplied: list[bool] = []
     if image.format == "TIFF":
+        premultiplied = [_fourth_channel(page) == PREMULTIPLIED for page in ImageSequence.Iterator(image)]
+        image.seek(0)
         arrays = list(cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED)[1])
     else:
         decoded = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
@@ -72,6 +97,9 @@ def read_deep_colour(data: bytes, image: Image.Image) -> list[Picture]:
     if not arrays or any(array.ndim != 3 or array.dtype != np.uint16 for array in arrays):
         raise ImageReadError("its 16-bit colour cannot be decoded, so it is damaged or cut short; copy or download it again.")
     arrays = [cv2.cvtColor(array, _SWAPPED[array.shape[2]]) for array in arrays]
+    for array in itertools.compress(arrays, premultiplied):
+        alpha = np.maximum(array[..., 3:], 1) / np.float32(65535)
+        array[..., :3] = np.rint(np.minimum(array[..., :3] / alpha, 65535))
     colours = 0 if image.mode == "LA" else slice(3)
     return [Picture(array[..., colours], array[..., 3] if array.shape[2] == 4 else None) for array in arrays]
 

@@ -17,13 +17,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageSequence
 
+from sdk import video
 from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
+from sdk.formats import PNM, format_for, is_deep, why_not
 from sdk.headers import Header, header_of, orientation_of
 from sdk.images import (
     Picture,
     check_size,
     from_unit,
+    of_one_kind,
     picture_from_pil,
     picture_to_array,
     picture_to_pil,
@@ -32,22 +35,12 @@ from sdk.images import (
     upright,
 )
 from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, write_deep_pages, write_pages
-from sdk.video import encode_mp4
 from sdk.whole_files import whole_file
-
-FORMATS = {
-    ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
-    ".pgm": "PPM", ".ppm": "PPM", ".pbm": "PPM", ".mp4": "MP4",
-}  # fmt: skip
-"""Suffix -> format, for reading folders and for writing."""
-
-READ_SUFFIXES = {*FORMATS, ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
-"""What is taken from folders. JPEG 2000 and MPO are read only, MP4 is written only."""
 
 DECODERS = ("PNG", "TIFF", "JPEG", "JPEG2000", "WEBP", "BMP", "GIF", "PPM")
 """What Pillow may try, whatever a file is called: its other decoders start programs (EPS) or are little used and tested."""
 
-MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")
+TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class ImageFile:
     """Shape and kind of each (``Picture.outline``): pages of TIFF are decoded anew whenever they are asked for."""
     format: str = "PNG"
     loop: int | None = None
-    """Repeats of an animation; 0 = for ever, None = it is shown once."""
+    """How often an animation is shown; 0 = for ever, None = once."""
 
     @property
     def header(self) -> Header:
@@ -85,6 +78,11 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
             check_size(image.height, image.width)
             return _read_pages(data, image, first_page_only)
     except Image.UnidentifiedImageError as error:
+        if data[:4] in TIFF_BEGINNINGS:
+            raise UnsupportedImageError(
+                f"{name} is a TIFF of a kind that is not read, such as colour in floats, or of more than four channels, or one of 16-bit "
+                "grey with alpha. Accepted: 1 bit, 8 and 16 bits grey and RGB, RGBA, palettes. Convert it to one of these."
+            ) from error
         raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(DECODERS))}.") from error
     except Image.DecompressionBombError as error:
         raise ImageReadError(
@@ -112,7 +110,10 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
         if image.format == "GIF":
             pages = plain_frames(pages)  # Pillow gives the later frames of a grey GIF as RGB, and of an opaque one as RGBA
     outlines = [page.outline() for page in pages]  # so that damage of any is told now, not in the midst of the work
-    return ImageFile(pages, outlines, "JPEG" if image.format == "MPO" else image.format or "PNG", image.info.get("loop"))
+    loop = image.info.get("loop")
+    if loop and image.format == "GIF":  # which says how often it is shown again
+        loop += 1
+    return ImageFile(pages, outlines, "JPEG" if image.format == "MPO" else image.format or "PNG", loop)
 
 
 def _decode_frames(frames: Iterable[Image.Image], deep: Sequence[Picture] | None) -> list[Picture]:
@@ -128,19 +129,15 @@ def _decode_frames(frames: Iterable[Image.Image], deep: Sequence[Picture] | None
     return pages
 
 
-def format_for(path: str | os.PathLike) -> str:
-    """The format a suffix stands for."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise ImageWriteError(f"{path}: no format is known for the suffix {suffix!r}; use one of {', '.join(sorted(FORMATS))}.")
-    return FORMATS[suffix]
-
-
 def check_target(path: str | os.PathLike, overwrite: bool) -> None:
-    """Fail before hours of work, not after: unknown suffix, or a file that exists and must not be replaced."""
+    """Fail before hours of work, not after: unknown suffix, a file that exists and must not be replaced, a folder that takes none."""
     format_for(path)
     if os.path.exists(path) and not overwrite:
         raise ImageWriteError(f"{path} exists already; choose another name, or allow overwriting (overwrite=True, --overwrite).")
+    folder = next(folder for folder in Path(path).absolute().parents if os.path.exists(folder))
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        why = "is no folder" if not os.path.isdir(folder) else "may not be written to"
+        raise ImageWriteError(f"{path} cannot be written: {folder} {why}. Choose another place, or check the permissions.")
 
 
 def write(path: str | os.PathLike, pages: Iterable[Picture], loop: int | None = None, overwrite: bool = False) -> None:
@@ -153,8 +150,11 @@ def write(path: str | os.PathLike, pages: Iterable[Picture], loop: int | None = 
     faults: list[OSError] = []  # of what makes the pages, which are none of writing
     write_to = _tiff_writer(_noting(pages, faults)) if format == "TIFF" else _bytes_writer(encode(pages, format, loop))
     try:
-        with whole_file(target) as stream:
+        with whole_file(target, replace=overwrite) as stream:
             write_to(stream)
+    except FileExistsError as error:
+        check_target(target, overwrite)
+        raise ImageWriteError(f"{target} cannot be written: {error.strerror}.") from error
     except OSError as error:
         if isinstance(error, InverseHalftonerError) or error in faults:
             raise
@@ -177,9 +177,9 @@ def _noting(pages: Iterable[Picture], faults: list[OSError]) -> Iterator[Picture
 
 
 def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> bytes:
-    """The bytes of a file in ``format``; what the format cannot hold is an ``ImageWriteError``, never dropped in silence.
+    """The bytes of a file in ``format``; what of the pixels it cannot hold is an ``ImageWriteError``, never dropped in silence.
 
-    ``loop``: as of ``ImageFile``.
+    BMP holds no ICC profile and no EXIF, PGM and PPM not even the resolution. ``loop``: as of ``ImageFile``.
     """
     stream = io.BytesIO()
     if format == "TIFF":
@@ -188,13 +188,13 @@ def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> by
     pages = list(pages)
     if reason := why_not(pages, format):
         raise ImageWriteError(reason)
-    if _is_deep(pages[0]):
+    if is_deep(pages[0]):
         return encode_png(picture_to_array(pages[0]), pages[0].header)
     if format == "MP4":
-        return encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
-    images = [picture_to_pil(page) for page in pages]
+        return video.encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
+    images = [picture_to_pil(page) for page in of_one_kind(pages)]
     try:
-        images[0].save(stream, format=format, **_save_options(pages, format, loop, images))
+        images[0].save(stream, format="PPM" if format in PNM else format, **_save_options(pages, format, loop, images))
     except ENCODER_ERRORS as error:
         size = f"{images[0].width}x{images[0].height} px, mode {images[0].mode}, {len(pages)} page(s)"
         raise ImageWriteError(f"{format} cannot hold this picture of {size} ({error}); write .png or .tif instead.") from error
@@ -205,7 +205,7 @@ def _tiff_writer(pages: Iterable[Picture]) -> Callable[[BinaryIO], None]:
     """What writes the pages to a stream; the first is asked for and checked now, before there is any file."""
     fitting = _fitting_tiff(pages)
     first = next(fitting)
-    return partial(write_deep_pages if _is_deep(first) else write_pages, pages=itertools.chain([first], fitting))
+    return partial(write_deep_pages if is_deep(first) else write_pages, pages=itertools.chain([first], fitting))
 
 
 def _fitting_tiff(pages: Iterable[Picture]) -> Iterator[Picture]:
@@ -217,42 +217,6 @@ def _fitting_tiff(pages: Iterable[Picture]) -> Iterator[Picture]:
         yield page
 
 
-def why_not(pages: Sequence[Picture], format: str) -> str | None:
-    """Why ``format`` cannot hold the pages without loss, and what to do; None if it can."""
-    depths = {page.pixels.dtype for page in pages}
-    colour, alpha = any(page.pixels.ndim == 3 for page in pages), any(page.alpha is not None for page in pages)
-    if np.dtype(np.float32) in depths:
-        return "float32 pictures have no file format here; convert to uint16 first."
-    animated = all(page.duration is not None for page in pages)
-    if len(pages) > 1 and format not in MULTI_PAGE:
-        instead = ".png (animated) or .webp" if animated else ".tif"
-        return f"{format} holds one picture, but there are {len(pages)} {'frames' if animated else 'pages'}; write {instead} instead."
-    if len(pages) > 1 and format != "TIFF" and not animated:  # equal neighbours would become one frame
-        return f"{format} holds animations, but these are {len(pages)} pages, which have no durations; write .tif instead."
-    if len({page.pixels.shape[:2] for page in pages}) > 1 and format != "TIFF":
-        return f"The {len(pages)} pages differ in size, which {format} cannot hold; write .tif instead."
-    if np.dtype(np.uint16) in depths and format not in ("PNG", "TIFF") and (format != "PPM" or colour):
-        return f"{format} holds 8 bits a channel, but the picture has uint16; write .png or .tif instead."
-    if np.dtype(bool) in depths and format == "JPEG":
-        return "JPEG would blur the dots of a halftone; write .png or .tif instead."
-    if format == "MP4" and not animated:
-        return "MP4 holds animations, but this picture is none; write .png or .tif instead."
-    if alpha and format in ("JPEG", "BMP", "PPM", "GIF", "MP4"):
-        return f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead."
-    if colour and format == "GIF":
-        return "GIF holds 256 colours, so colour would be dithered again; write .png (animated) or .webp instead."
-    deep = [_is_deep(page) for page in pages]
-    if any(deep) and not all(deep):
-        return "16-bit colour pages and others do not fit into one file; write them to one file for each kind."
-    if any(deep) and len(pages) > 1 and format != "TIFF":
-        return "Several 16-bit colour pages fit only TIFF; write .tif instead."
-    return None
-
-
-def _is_deep(page: Picture) -> bool:
-    return page.pixels.dtype == np.uint16 and (page.pixels.ndim == 3 or page.alpha is not None)
-
-
 def _save_options(pages: Sequence[Picture], format: str, loop: int | None, images: list[Image.Image]) -> dict[str, Any]:
     """Of all formats but TIFF, which hold one header."""
     options: dict[str, Any] = {}
@@ -261,7 +225,7 @@ def _save_options(pages: Sequence[Picture], format: str, loop: int | None, image
         options["dpi"] = header.dpi
     if header.icc_profile and format in ("PNG", "JPEG", "WEBP"):
         options["icc_profile"] = header.icc_profile
-    exif = header.exif_for(*images[0].size)
+    exif = header.exif_for(*images[0].size, with_dpi=format == "WEBP")
     if exif and format in ("PNG", "JPEG", "WEBP"):
         options["exif"] = exif.tobytes()
     if format == "JPEG":
@@ -271,17 +235,8 @@ def _save_options(pages: Sequence[Picture], format: str, loop: int | None, image
     if len(images) > 1:
         options |= {"save_all": True, "append_images": images[1:]}
         options["duration"] = [page.duration for page in pages]
-        if loop is not None or format != "GIF":  # GIF says nothing where it is shown once
+        if format != "GIF":
             options["loop"] = 1 if loop is None else loop
+        elif loop not in (None, 1):  # GIF says how often it is shown again, or nothing
+            options["loop"] = max(0, loop - 1)
     return options
-
-
-def restored_suffix(source: Path) -> str:
-    """The suffix of a restored file: the source's own, but .png where that format cannot hold restored tone (GIF, PBM)."""
-    suffix = source.suffix.lower()
-    return source.suffix if suffix in FORMATS and suffix not in (".gif", ".pbm") else ".png"
-
-
-def halftone_suffix(source: Path) -> str:
-    """The suffix of a halftoned file: TIFF stays TIFF, all else becomes .png, since lossy formats would ruin the dots."""
-    return source.suffix if source.suffix.lower() in (".tif", ".tiff") else ".png"

@@ -159,6 +159,8 @@ def _check_method(method: str, metadata: ModelMetadata) -> None:
     known = [name for name in (*metadata.methods, UNKNOWN) if name]
     if "method" not in metadata.conditions:
         raise OptionError(f"method is {method!r}, but {metadata.name!r} is told no halftoning method. Leave the method out.")
+    if not isinstance(method, str):
+        raise OptionError(f"method is {method!r}; give a name: {', '.join(known)}.")
     if method not in known:
         raise OptionError(f"{metadata.name!r} does not know the method {method!r}.{nearest(method, known)}")
 

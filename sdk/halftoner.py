@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sdk import files
+from sdk import files, formats
 from sdk.catalog import released_for, releases
 from sdk.engine_file import ENGINE_SUFFIX
-from sdk.errors import ImageWriteError, OptionError, UnsupportedImageError, nearest
+from sdk.errors import OptionError, UnsupportedImageError, nearest
 from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ACCEPTED, Picture, from_unit, picture_from_array, picture_from_pil, picture_to_pil, to_unit
 from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
@@ -74,9 +74,8 @@ class Halftoner:
         """Halftone a file into another one, all pages, DPI kept; not into JPEG, which would blur the dots. seed: as of ``run``."""
         self.check_seed(seed)
         files.check_target(target, overwrite)
-        file, format = files.read(source), files.format_for(target)
-        if reason := files.why_not([self._outline(page) for page in file.outlines], format):
-            raise ImageWriteError(f"{target}: {reason}")
+        file, format = files.read(source), formats.format_for(target)
+        formats.check_fits([self._outline(page) for page in file.outlines], format, target)
         files.write(target, (self._halftone(page, seed) for page in file.pages), file.loop, overwrite)
 
     def _outline(self, page: Picture) -> Picture:

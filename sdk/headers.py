@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 258, 262, 284
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, EXTRA_SAMPLES = 258, 262, 284, 338
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, ICC_PROFILE = 274, 282, 283, 296, 34675
 INCH, CENTIMETRE = 2, 3
 EXIF_WIDTH, EXIF_HEIGHT = 40962, 40963
@@ -32,13 +33,16 @@ class Header:
         """Of the page at ``scale`` times as many px: the printed size stays."""
         return replace(self, dpi=(self.dpi[0] * scale, self.dpi[1] * scale) if self.dpi else None)
 
-    def exif_for(self, width: int, height: int) -> Image.Exif | None:
-        """EXIF of the page at this size, px: what EXIF says twice (size, resolution) says the same."""
-        if not self.exif:
+    def exif_for(self, width: int, height: int, with_dpi: bool = False) -> Image.Exif | None:
+        """EXIF of the page at this size, px: what EXIF says twice (size, resolution) says the same.
+
+        with_dpi: for formats that keep the resolution nowhere else.
+        """
+        if not self.exif and not (with_dpi and self.dpi):
             return None
         exif = Image.Exif()
-        exif.load(self.exif)
-        if X_RESOLUTION in exif and self.dpi:
+        exif.load(self.exif or b"")
+        if (with_dpi or X_RESOLUTION in exif) and self.dpi:
             exif[X_RESOLUTION], exif[Y_RESOLUTION] = self.dpi
             exif[RESOLUTION_UNIT] = INCH
         for folder in FOLDERS:
@@ -83,6 +87,9 @@ def header_of(image: Image.Image, orientation: int = 1) -> Header:
         dpi, icc_profile, kept = _tiff_resolution(tags), tags.get(ICC_PROFILE), KEPT_TIFF_TAGS
     else:
         dpi, icc_profile, kept = resolution(image.info.get("dpi")), image.info.get("icc_profile"), None
+        if image.format == "WEBP":
+            with contextlib.suppress(Exception):  # values are parsed when they are asked for
+                dpi = _tiff_resolution(exif_of(image))
     if dpi and orientation in (5, 6, 7, 8):
         dpi = (dpi[1], dpi[0])
     return Header(dpi, icc_profile, _kept(exif_of(image), kept))

@@ -126,7 +126,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
     duration = image.info.get("duration")
     if image.mode in ("P", "PA"):
         image = _without_palette(image)
-    elif "transparency" in image.info:
+    elif _has_transparent_level(image):
         return _with_transparent_level(image, image.info["transparency"], duration)
     if image.mode == "1":
         return Picture(np.array(image, dtype=bool), duration=duration)
@@ -170,6 +170,13 @@ def upright(picture: Picture, orientation: int) -> Picture:
         return np.ascontiguousarray(np.rot90(plane[:, ::-1] if orientation in (2, 4, 5, 7) else plane, quarter_turns))
 
     return replace(picture, pixels=turned(picture.pixels), alpha=None if picture.alpha is None else turned(picture.alpha))
+
+
+def _has_transparent_level(image: Image.Image) -> bool:
+    """Whether one of its levels or colours is called transparent. Pillow's ``convert`` leaves that of a palette or of greys to images of
+    1 bit, where it says nothing any more."""
+    level = image.info.get("transparency")
+    return isinstance(level, (int, tuple)) and (image.mode != "1" or image.format is not None)
 
 
 def _with_transparent_level(image: Image.Image, level: int | tuple[int, ...], duration: float | None) -> Picture:
@@ -221,6 +228,25 @@ def plain_frames(pages: list[Picture]) -> list[Picture]:
         return pages
     planes = [page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0] for page in pages]
     return [replace(page, pixels=from_unit(to_unit(plane), np.uint8)) for page, plane in zip(pages, planes)]
+
+
+def of_one_kind(pages: list[Picture]) -> list[Picture]:
+    """Frames as encoders want them: all in colour where one is, all with alpha where one has it, all of the deepest dtype."""
+    dtype = max((page.pixels.dtype for page in pages), key=lambda dtype: (dtype.itemsize, dtype != np.bool_))
+    colour, alpha = any(page.pixels.ndim == 3 for page in pages), any(page.alpha is not None for page in pages)
+
+    def of_that_kind(page: Picture) -> Picture:
+        pixels = page.pixels if page.pixels.dtype == dtype else from_unit(to_unit(page.pixels), dtype)
+        if colour and pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., None], 3, axis=-1)
+        plane = page.alpha
+        if alpha and plane is None:
+            plane = np.full(pixels.shape[:2], white_of(dtype), dtype)
+        elif plane is not None and plane.dtype != dtype:
+            plane = from_unit(to_unit(plane), dtype)
+        return replace(page, pixels=pixels, alpha=plane)
+
+    return [of_that_kind(page) for page in pages]
 
 
 def picture_to_pil(picture: Picture) -> Image.Image:

@@ -70,12 +70,13 @@ class InverseHalftoner:
             raise OptionError(f"threshold is {threshold!r}; it must be a number between 0 and 1.")
         if not (isinstance(scale, Real) and 0.05 <= scale <= 4):
             raise OptionError(f"scale is {scale!r}; it must be a number, 0.05..4.")
-        if method is not None and model == "auto":
+        auto = str(model) == "auto"
+        if method is not None and auto:
             raise OptionError(f"method is {method!r}, but 'auto' looks what each picture is; name a model that is told it, such as 'fast'.")
         self.scale = float(scale)
         options = {"device": device, "tile": tile, "overlap": overlap, "threshold": threshold, "threads": threads}
         options |= {"backend": backend, "precision": precision}
-        self._network = AutoNetwork(**options, on_choice=on_choice) if model == "auto" else HalftoneNetwork(model, **options, method=method)
+        self._network = AutoNetwork(**options, on_choice=on_choice) if auto else HalftoneNetwork(model, **options, method=method)
 
     @property
     def metadata(self) -> ModelMetadata:

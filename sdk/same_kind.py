@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from sdk import files
-from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
+from sdk import files, formats
+from sdk.errors import ImageReadError, UnsupportedImageError
 from sdk.images import ACCEPTED, Picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
 
 ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
@@ -36,8 +36,10 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return restored
     if isinstance(image, bytes):
         file = files.read(image)
-        fits = file.format in files.FORMATS.values() and files.why_not(_as_restored(file.outlines), file.format) is None
-        return files.encode(_restored(file.pages, restore, scale), file.format if fits else "PNG", file.loop)
+        outlines = _as_restored(file.outlines)
+        format = file.format if file.format in formats.FORMATS.values() and formats.why_not(outlines, file.format) is None else "PNG"
+        formats.check_fits(outlines, format, "the given bytes")
+        return files.encode(_restored(file.pages, _keeping_1_bit(restore, format), scale), format, file.loop)
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
     raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
@@ -67,15 +69,20 @@ def restore_file(
     The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress.
     """
     files.check_target(target, overwrite)
-    file, format = files.read(source), files.format_for(target)
-    if reason := files.why_not(_as_restored(file.outlines), format):
-        raise ImageWriteError(f"{target}: {reason}")
+    file, format = files.read(source), formats.format_for(target)
+    formats.check_fits(_as_restored(file.outlines), format, target)
+    files.write(target, _restored(file.pages, _keeping_1_bit(restore, format), scale, on_page), file.loop, overwrite)
+
+
+def _keeping_1_bit(restore: Restore, format: str) -> Restore:
+    """``restore``, but a page of 1 bit, such as one of text, that comes back unchanged stays one."""
 
     def restore_or_keep(page: Picture) -> Picture:
         restored = restore(page)
-        return page if _is_as_it_was(page, restored) and files.why_not([page], format) is None else restored
+        is_as_it_was = page.pixels.dtype == np.bool_ and np.array_equal(restored.pixels, page.pixels * np.uint8(255))
+        return page if is_as_it_was and formats.why_not([page], format) is None else restored
 
-    files.write(target, _restored(file.pages, restore_or_keep, scale, on_page), file.loop, overwrite)
+    return restore_or_keep
 
 
 def _restored(
@@ -103,11 +110,6 @@ def _each(pages: Sequence[Picture]) -> Iterator[Picture]:
     pages.reverse()
     while pages:
         yield pages.pop()
-
-
-def _is_as_it_was(before: Picture, after: Picture) -> bool:
-    """Whether a page of 1 bit, such as one of text, came back unchanged."""
-    return before.pixels.dtype == np.bool_ and np.array_equal(after.pixels, before.pixels * np.uint8(255))
 
 
 def _as_restored(outlines: Iterable[Picture]) -> list[Picture]:

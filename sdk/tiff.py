@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -66,14 +67,19 @@ def write_pages(stream: BinaryIO, pages: Iterable[Picture]) -> None:
         add_folders(stream, exifs)
 
 
-def write_deep_pages(stream: BinaryIO, pages: Iterable[Picture]) -> None:
-    """``write_pages`` of 16-bit pages in colour or with alpha, which Pillow cannot write."""
+def deep_writer() -> ModuleType:
+    """tifffile; a ``MissingDependencyError`` where it is not installed."""
     try:
         import tifffile
     except ImportError as error:
         raise MissingDependencyError("Writing 16-bit colour TIFF needs tifffile: pip install 'inverse-halftoner[tiff]'.") from error
+    return tifffile
+
+
+def write_deep_pages(stream: BinaryIO, pages: Iterable[Picture]) -> None:
+    """``write_pages`` of 16-bit pages in colour or with alpha, which Pillow cannot write."""
     exifs = []
-    with tifffile.TiffWriter(stream) as tiff:
+    with deep_writer().TiffWriter(stream) as tiff:
         for number, page in enumerate(pages, 1):
             array, header = picture_to_array(page), page.header
             exifs.append(header.exif_for(array.shape[1], array.shape[0]))

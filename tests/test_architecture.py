@@ -14,7 +14,11 @@ from sdk.catalog import tomllib
 ROOT = Path(__file__).parents[1]
 OURS = {"sdk", "training", "export", "demo"}
 MAY_IMPORT = {"sdk": {"sdk"}, "training": {"sdk", "training"}, "export": {"sdk", "training", "export"}, "demo": {"sdk", "demo"}}
-HEAVY = {"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "openvino", "gradio", "numba", "tifffile"}
+HEAVY = {"torch", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "onnx", "openvino", "gradio", "numba", "tifffile", "av"}
+BARE = {"numpy", "cv2", "PIL", "onnxruntime", "tomli", "tomllib"}
+"""What the bare install brings; tomllib is Python's own from 3.11 on."""
+DRIVERS = {"sdk.cuda.with_cuda_bindings": "cuda", "sdk.cuda.with_pycuda": "pycuda"}
+"""Modules that need more, and are themselves imported inside functions only."""
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -27,6 +31,23 @@ def imported_packages(path: Path) -> set[str]:
     return found
 
 
+def imported_at_once(path: Path) -> set[str]:
+    """The full names of what is imported when the module is: not in functions, nor for type checkers alone."""
+    found, nodes = set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path} imports relatively"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            nodes += ast.iter_child_nodes(node)
+    return found
+
+
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
 def test_packages_import_only_downwards(package: str) -> None:
     files = sorted((ROOT / package).rglob("*.py"))
@@ -34,6 +55,17 @@ def test_packages_import_only_downwards(package: str) -> None:
     for path in files:
         wrong = (imported_packages(path) & OURS) - MAY_IMPORT[package]
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_the_sdk_imports_only_what_the_bare_install_has() -> None:
+    """Each module, also those that the program below does not reach."""
+    ours = {"sdk"} | set(sys.stdlib_module_names)
+    for path in sorted((ROOT / "sdk").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        imported = imported_at_once(path)
+        others = {each.split(".")[0] for each in imported} - ours - BARE
+        assert others == ({DRIVERS[name]} if name in DRIVERS else set()), name
+        assert not imported & DRIVERS.keys(), f"{name} imports {imported & DRIVERS.keys()}"
 
 
 def test_sdk_runs_with_heavy_packages_blocked(tmp_path: Path) -> None:
@@ -50,18 +82,25 @@ assert 'fast' in sdk.releases()
 out = sdk.InverseHalftoner('fast', device='cpu').run(sdk.Halftoner('bayer').run(np.full((64, 64), 128, np.uint8)))
 assert out.shape == (64, 64) and abs(int(out[32, 32]) - 128) < 20, out[32, 32]
 import sdk.cli_engines, sdk.cuda.driver, sdk.backends.tensorrt  # import without what they run on
-try:
-    sdk.backends.open_backend('fast', backend='tensorrt')
-except sdk.errors.MissingDependencyError as error:
-    assert 'inverse-halftoner[tensorrt]' in str(error)
-else:
-    raise AssertionError('TensorRT without TensorRT must say what to install')
-try:
-    sdk.Halftoner('floyd-steinberg')
-except sdk.errors.MissingDependencyError as error:
-    assert 'inverse-halftoner[halftone]' in str(error)
-else:
-    raise AssertionError('error diffusion without numba must say what to install')
+deep = [sdk.images.Picture(np.zeros((8, 8, 3), np.uint16))]
+from PIL import Image
+black, white = (Image.new('L', (16, 16), tone) for tone in (0, 255))
+black.save('frames.gif', save_all=True, append_images=[white], duration=100)
+for extra, attempt in {{
+    'tensorrt': lambda: sdk.backends.open_backend('fast', backend='tensorrt'),
+    'openvino': lambda: sdk.backends.open_backend('fast', backend='openvino'),
+    'halftone': lambda: sdk.Halftoner('floyd-steinberg'),
+    'tiff': lambda: sdk.files.write('deep.tif', deep),
+    'video': lambda: sdk.InverseHalftoner('fast', device='cpu').run_file('frames.gif', 'frames.mp4'),
+}}.items():
+    try:
+        attempt()
+    except sdk.errors.MissingDependencyError as error:
+        assert f'inverse-halftoner[{{extra}}]' in str(error), error
+    else:
+        raise AssertionError(f'what needs [{{extra}}] must say so')
+import pathlib
+assert sorted(path.name for path in pathlib.Path().iterdir()) == ['frames.gif']
 """
     result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr

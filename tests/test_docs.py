@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 
 import sdk
-from sdk.cli import main
+from sdk.catalog import metadata_of
+from sdk.cli import _parser, main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
+}
+OURS = ("sdk", "training", "export", "demo", "docs")
+
+
+def commands(page: str) -> list[str]:
+    """What follows the program's name, on lines of their own and in running text where more than a command is named."""
+    lines = re.findall(r"^(?:\.venv/bin/)?inverse-halftoner (.+)$", page, flags=re.MULTILINE)
+    return lines + re.findall(r"`inverse-halftoner (\w+ [^`]+)`", page)
 
 
 def test_halftoning_page_is_up_to_date() -> None:
@@ -44,6 +57,10 @@ def test_readme_names_every_released_model_with_its_figures() -> None:
     for release in sdk.releases().values():
         row = next(line for line in README.splitlines() if line.startswith(f"| `{release.name}`"))
         assert f"{next(iter(release.metrics.values())):.2f} dB" in row
+        metadata, mebibytes = metadata_of(release.name), release.path.stat().st_size / 2**20
+        cost = f"{metadata.parameters / 1e6:.1f} M parameters, {mebibytes:.1f} MiB, {metadata.kflop_per_pixel:,.0f} kFLOP a pixel"
+        assert f"| {cost} |" in row
+        assert row.endswith(f"| {release.licence} |")
 
 
 def test_readme_links_and_images_exist() -> None:
@@ -59,3 +76,22 @@ def test_readme_commands_exist(command: str, capsys: pytest.CaptureFixture) -> N
         main([command, "--help"])
     assert stop.value.code == 0
     assert "usage" in capsys.readouterr().out
+
+
+def test_there_are_commands() -> None:
+    assert len(commands(README)) > 10
+    assert sum(map(len, map(commands, PAGES.values()))) > 15
+
+
+@pytest.mark.parametrize(("page", "command"), [(name, command) for name, page in PAGES.items() for command in commands(page)])
+def test_commands_are_understood(page: str, command: str) -> None:
+    options = _parser().parse_args(shlex.split(command, comments=True))
+    assert callable(options.command)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_programs_exist(page: str) -> None:
+    for module in re.findall(r"python3? -m ([\w.]+\w)", PAGES[page]):
+        if module.split(".")[0] in OURS:  # not pip, venv
+            path = ROOT / module.replace(".", "/")
+            assert path.with_name(f"{path.name}.py").is_file() or (path / "__main__.py").is_file(), module

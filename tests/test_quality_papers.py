@@ -15,7 +15,19 @@ from training.data import photo_paths, read_grey, read_rgb
 from training.evaluate import PROTOCOL, centre_256
 from training.metrics import psnr
 
-MISSED = "trained for minutes on two shared CPU cores (docs/papers.md); it needs more"
+MISSED = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="trained for minutes on two shared CPU cores (docs/papers.md); it needs more"
+)
+# What the released models miss: a strict xfail fails as soon as one of these is reached, and then it is taken out here.
+PRL_MISSES = {("kodak24", "psnr"), (PROTOCOL, "psnr"), (PROTOCOL, "ssim")}
+GIF_MISSES = {"256 colours"}
+COLOUR_MISSES = {"psnr", "ssim"}
+COMPANDING_MISSES = {
+    *((bits, "colour", "psnr") for bits in (2,)),
+    *((bits, "colour", "ssim") for bits in (2, 3, 4)),
+    *((bits, "grey", "psnr") for bits in (1, 2, 3, 4)),
+    *((bits, "grey", "ssim") for bits in (4,)),
+}
 
 
 # prl
@@ -48,12 +60,14 @@ def test_target_prl_of_training_on_cpus() -> None:
     assert row["ssim"] >= 0.868
 
 
-@pytest.mark.xfail(strict=True, reason=MISSED)
-@pytest.mark.parametrize(("set_name", "decibels", "similarity"), [("kodak24", 31.2, 0.868), (PROTOCOL, 31.5, 0.892)])
-def test_target_prl(set_name: str, decibels: float, similarity: float) -> None:
-    row = rows("prl")["prl", "floyd-steinberg", set_name]
-    assert row["psnr"] >= decibels
-    assert row["ssim"] >= similarity
+@pytest.mark.parametrize(
+    ("set_name", "measure", "target"),
+    [("kodak24", "psnr", 31.2), ("kodak24", "ssim", 0.868), (PROTOCOL, "psnr", 31.5), (PROTOCOL, "ssim", 0.892)],
+)
+def test_target_prl(set_name: str, measure: str, target: float, request: pytest.FixtureRequest) -> None:
+    if (set_name, measure) in PRL_MISSES:
+        request.applymarker(MISSED)
+    assert rows("prl")["prl", "floyd-steinberg", set_name][measure] >= target
 
 
 @pytest.mark.slow
@@ -98,21 +112,21 @@ def test_target_gif_makes_no_picture_worse() -> None:
         assert restorer != "gif" or row["worst_gain"] >= 0, (kind, set_name)
 
 
-@pytest.mark.xfail(strict=True, reason=MISSED)
-def test_target_gif() -> None:
+def test_target_gif(request: pytest.FixtureRequest) -> None:
     """2 dB above the input and above the best filter, 256 colours."""
+    if "256 colours" in GIF_MISSES:
+        request.applymarker(MISSED)
     found = {restorer: row for (restorer, dither, name), row in rows("colour/gif").items() if (dither, name) == ("256 colours", "kodak24")}
     ours = found.pop("gif")
     assert ours["psnr"] >= 2 + max(row["psnr"] for row in found.values())
 
 
-@pytest.mark.xfail(strict=True, reason=MISSED)
-def test_target_colour_halftones() -> None:
+@pytest.mark.parametrize(("measure", "target"), zip(("psnr", "ssim"), papers.COMPANDING_TABLE_3))
+def test_target_colour_halftones(measure: str, target: float, request: pytest.FixtureRequest) -> None:
     """Table III of Hou & Qiu (2017)."""
-    decibels, similarity = papers.COMPANDING_TABLE_3
-    row = rows("colour/colour")["colour", "colour Floyd-Steinberg", PROTOCOL]
-    assert row["psnr"] >= decibels
-    assert row["ssim"] >= similarity
+    if measure in COLOUR_MISSES:
+        request.applymarker(MISSED)
+    assert rows("colour/colour")["colour", "colour Floyd-Steinberg", PROTOCOL][measure] >= target
 
 
 @pytest.mark.parametrize("set_name", ["kodak24", "cbsd68"])
@@ -121,6 +135,16 @@ def test_all_channels_at_once_are_better_by_03_db(set_name: str) -> None:
     ours, each = (found[restorer, "colour Floyd-Steinberg", set_name] for restorer in ("colour", "fast, per channel"))
     assert ours["psnr"] >= each["psnr"] + 0.3
     assert ours["ssim"] > each["ssim"]
+
+
+@pytest.mark.slow
+def test_colour_measured_anew(data: Path) -> None:
+    """Whole pictures: on small ones it has less of a lead, or none (docs/colour.md)."""
+    photos = [read_rgb(path) for path in photo_paths(data / "test" / "kodak24")[:3]]
+    colour, fast = (sdk.InverseHalftoner(name, device="cpu") for name in ("colour", "fast"))
+    dots = [sdk.Halftoner("floyd-steinberg").run(photo) for photo in photos]
+    ours, each = ([psnr(restorer.run(dot), photo) for dot, photo in zip(dots, photos)] for restorer in (colour, fast))
+    assert np.mean(ours) >= np.mean(each) + 0.3
 
 
 @pytest.mark.slow
@@ -157,14 +181,14 @@ def test_companding_is_better_than_the_middle_of_the_interval(bits: int, colour:
 
 @pytest.mark.parametrize("colour", evaluate_companding.COLOURS)
 @pytest.mark.parametrize("bits", evaluate_companding.BITS)
-def test_target_companding(bits: int, colour: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("measure", ["psnr", "ssim"])
+def test_target_companding(measure: str, bits: int, colour: str, request: pytest.FixtureRequest) -> None:
     """Above Table I of Hou & Qiu (2017) in PSNR, and not below it in SSIM."""
-    if bits != 5 and (bits, colour) != (1, "colour"):
-        request.applymarker(pytest.mark.xfail(strict=True, reason=MISSED))
-    ours = rows("companding/companding")["companding", f"{bits} bits, {colour}", PROTOCOL]
+    if (bits, colour, measure) in COMPANDING_MISSES:
+        request.applymarker(MISSED)
+    ours = rows("companding/companding")["companding", f"{bits} bits, {colour}", PROTOCOL][measure]
     decibels, similarity = evaluate_companding.PAPER[colour][bits]
-    assert ours["psnr"] > decibels
-    assert round(ours["ssim"], 2) >= similarity
+    assert ours > decibels if measure == "psnr" else round(ours, 2) >= similarity
 
 
 @pytest.mark.slow

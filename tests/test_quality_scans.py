@@ -6,7 +6,7 @@ import difflib
 import shutil
 import subprocess
 import sys
-import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import sdk
 from docs.make_samples import text
 from sdk.files import read
 from tests.published import result
+from tests.timing import median_ratio
 from training.data import read_rgb
 from training.descreening import acutance, residual, screen_peaks
 
@@ -58,34 +59,33 @@ def test_better_than_every_tuned_filter_on_simulated_prints(set_name: str, colou
         assert ours["lpips"] < row["lpips"]
 
 
-MISSED = "the released model was trained for 105 minutes on two shared CPU cores, from a model for 1-bit halftones; it needs more"
+MISSED = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the released model was trained for 105 minutes on two shared CPU cores, from a model for 1-bit halftones; it needs more",
+)
+# What it misses: a strict xfail fails as soon as one of these is reached, and then it is taken out here.
+MISSES = set(product(("kodak24", "cbsd68"), ("grey", "colour"), ("psnr", "lpips")))
 
 
-@pytest.mark.xfail(strict=True, reason=MISSED)
+@pytest.mark.parametrize("measure", ["psnr", "lpips"])
 @pytest.mark.parametrize("colour", ["grey", "colour"])
 @pytest.mark.parametrize("set_name", ["kodak24", "cbsd68"])
-def test_target_on_simulated_prints(set_name: str, colour: str) -> None:
-    """3 dB above the best tuned filter, at 0.6 of its LPIPS. Strict: it fails as soon as that is reached."""
-    rows = {row["restorer"]: row for row in RESULT["rows"] if (row["set"], row["dither"]) == (set_name, f"{colour} print")}
-    ours = rows.pop("scan")
-    assert ours["psnr"] >= 3 + max(row["psnr"] for row in rows.values())
-    assert ours["lpips"] <= 0.6 * min(row["lpips"] for row in rows.values())
+def test_target_on_simulated_prints(set_name: str, colour: str, measure: str, request: pytest.FixtureRequest) -> None:
+    """3 dB above the best tuned filter, at 0.6 of its LPIPS."""
+    if (set_name, colour, measure) in MISSES:
+        request.applymarker(MISSED)
+    scores = {row["restorer"]: row[measure] for row in RESULT["rows"] if (row["set"], row["dither"]) == (set_name, f"{colour} print")}
+    ours = scores.pop("scan")
+    assert ours >= 3 + max(scores.values()) if measure == "psnr" else ours <= 0.6 * min(scores.values())
 
 
 @pytest.mark.slow
 def test_costs_at_most_twice_what_fast_costs(scan: sdk.InverseHalftoner, photo: np.ndarray) -> None:
-    grey = np.tile(photo, (2, 2))[:1024, :1024]
-    dots = sdk.Halftoner("am-screen", lpi=85, dpi=300).run(grey)
-
-    def best_of_three(restorer: sdk.InverseHalftoner) -> float:
-        times = []
-        for _ in range(3):
-            started = time.perf_counter()
-            restorer.run(dots)
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    assert best_of_three(scan) <= 2 * best_of_three(sdk.InverseHalftoner("fast", device="cpu"))
+    """A pixel."""
+    dots = sdk.Halftoner("am-screen", lpi=85, dpi=300).run(photo[:512, :512].copy())
+    fast = sdk.InverseHalftoner("fast", device="cpu")
+    assert median_ratio(lambda: scan.run(dots), lambda: fast.run(dots)) <= 2
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sdk.catalog import model_bytes
+from sdk.catalog import metadata_of, model_bytes
 from training.config import Recipe, from_table, to_table
 from training.errors import TrainingError
 from training.models import build
@@ -40,13 +40,24 @@ def load_model(path: Path) -> tuple[nn.Module, Recipe, dict[str, Any]]:
     return model.eval(), recipe, progress
 
 
-def begin_from(model: nn.Module, path: Path, run: Path) -> None:
-    """``warm_start`` a new run, and say so; a ``TrainingError`` where the run has begun, since it would go on from its own weights."""
+def begin_from(model: nn.Module, path: Path, run: Path) -> dict[str, Any]:
+    """``warm_start`` a new run, and say so; a ``TrainingError`` where the run has begun, since it would go on from its own weights.
+
+    Returns what its progress shall tell of them: ``before``, the trainings that led to them, and ``before_data``, what they learnt from.
+    """
     if (run / CHECKPOINT).is_file():
         raise TrainingError(f"{run} holds a run that has begun: leave out --start-from to go on with it, or give --run another folder.")
     fresh = warm_start(model, path)
     named = ", ".join(fresh[:4]) + (" ..." if len(fresh) > 4 else "")
     print(f"started from {path}" + (f"; {len(fresh)} tensors are not in it: {named}" if fresh else ""))
+    if path.suffix == ".onnx":
+        metadata = metadata_of(path)
+        name, progress, learnt_from = metadata.name, metadata.training, metadata.training_data
+    else:
+        _, recipe, progress = load_weights(path)
+        name, learnt_from = recipe.name, progress.get("before_data") or recipe.card.get("training_data", "")
+    latest = {"model": name} | {key: progress[key] for key in ("steps", "seconds", "photographs") if key in progress}
+    return {"before": [*progress.get("before", ()), latest], "before_data": learnt_from}
 
 
 def warm_start(model: nn.Module, path: Path) -> list[str]:

@@ -144,7 +144,8 @@ def page(result: dict) -> str:
         "# Rivals at equal budget: PSNR (dB) / SSIM\n",
         f"By `{command}`. Floyd-Steinberg halftones, grey, whole pictures.\n"
         f"Each network learnt for {result['steps']:,} steps from the same crops ({crops})\n"
-        f"with the same optimiser ({rate}) and with the loss of its paper; measured are its averaged weights, in bf16.\n"
+        f"with the same optimiser ({rate}) and with the loss of its paper, or the nearest\n"
+        "(compare.toml says which); measured are its averaged weights, in bf16.\n"
         "The papers train far longer: this shows what a method makes of a small budget, not what it may reach.\n"
         f"Trained and measured on {machines}.\n",
         f"| method | parameters, M | kFLOP a pixel | s a step | {' | '.join(sets)} |\n|---|{'---|' * (len(sets) + 3)}",

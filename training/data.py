@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -15,6 +16,8 @@ from sdk.images import from_unit
 from training.degradations import Degradation, degrade
 from training.errors import TrainingError
 
+LARGEST = 420
+"""px of a photograph's shorter side; larger ones are shrunk to it, since crops of a camera's full size show hardly any detail."""
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
@@ -27,7 +30,8 @@ def photo_paths(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Give --data a folder with train/, val/ and test/<set>/ sub-folders of photographs.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith("."))
+    paths = sorted(path for path in found if path.is_file())
     if not paths:
         raise DataError(f"{folder} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}).")
     return paths
@@ -36,14 +40,43 @@ def photo_paths(folder: Path) -> list[Path]:
 def read_rgb(path: Path) -> np.ndarray:
     """uint8 HxWx3 RGB."""
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise DataError(f"{path} cannot be read as a picture; remove it from the data folder.")
+    if bgr is None or not _is_whole(path):
+        raise DataError(f"{path} cannot be read as a picture, or is cut short; remove it from the data folder.")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a JPEG has all its pixels: what is missing OpenCV fills with grey, without an error."""
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return True
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except OSError:
+        return False
+    return True
 
 
 def read_grey(path: Path) -> np.ndarray:
     """uint8 HxW by OpenCV's luma weights (colour first, then BGR2GRAY), as all tables here use it."""
     return cv2.cvtColor(read_rgb(path), cv2.COLOR_RGB2GRAY)
+
+
+def read_photos(paths: Sequence[Path], planes: int) -> Iterator[np.ndarray]:
+    """Each as ``read_grey`` (1 plane) or ``read_rgb`` (3), no larger than ``LARGEST``. A ``DataError`` at the end names all bad ones."""
+    bad = []
+    for path in paths:
+        try:
+            photo = read_grey(path) if planes == 1 else read_rgb(path)
+        except DataError as error:
+            bad.append(str(error))
+            continue
+        scale = LARGEST / min(photo.shape[:2])
+        if scale < 1:
+            photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        yield photo
+    if bad:
+        raise DataError("\n".join(bad))
 
 
 def augment(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -74,11 +107,12 @@ class Pairs(Dataset):
         halftoning: bool = False,
     ):
         self.size = crop + margin
-        read = read_grey if planes == 1 else read_rgb
-        photos = [read(path) for path in photo_paths(folder)]
+        photos = list(read_photos(photo_paths(folder), planes))
         self.photos = [photo for photo in photos if min(photo.shape[:2]) >= self.size]
         if not self.photos:
             raise DataError(f"No photograph in {folder} is at least {self.size}x{self.size} px, which crops of {crop} px need.")
+        if small := len(photos) - len(self.photos):
+            print(f"{len(self.photos)} of {len(photos)} photographs are used: {small} are smaller than {self.size} px, crop and margin.")
         self.families, self.crop, self.batch, self.steps, self.seed = tuple(families), crop, batch, steps, seed
         self.halftoning = halftoning
 

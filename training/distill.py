@@ -18,6 +18,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,8 +153,7 @@ def distill(
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
     kept, photographs = ends_of(teacher, recipe, data, run / ENDS, accelerator)
     student = copy.deepcopy(teacher).train()
-    if start_from:
-        begin_from(student, start_from, run)
+    before = begin_from(student, start_from, run) if start_from else {}
     ema = copy.deepcopy(student).requires_grad_(False).eval()
     optimisers = make_optimisers(student, recipe.optimiser)
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):
@@ -166,7 +166,9 @@ def distill(
     if (run / CHECKPOINT).is_file():
         progress = load_checkpoint(run / CHECKPOINT, recipe, student, ema, optimisers)
         done, spent = progress["distillation_steps"], progress["seconds"]
-    bar = tqdm(total=steps, initial=done, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
+        before = {key: progress[key] for key in ("before", "before_data") if key in progress}
+    total = None if minutes else steps or recipe.steps
+    bar = tqdm(total=total, initial=done, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
 
     started = last_save = time.monotonic()
     while True:
@@ -193,15 +195,15 @@ def distill(
             bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, recipe).items()})
         if time.monotonic() - last_save > SAVE_EVERY:
             last_save = time.monotonic()
-            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds, photographs))
+            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds, photographs) | before)
     bar.close()
-    progress = _progress(done, spent + time.monotonic() - started, photographs)
+    progress = _progress(done, spent + time.monotonic() - started, photographs) | before
     save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, progress)
     save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)
     return run / WEIGHTS
 
 
-def _progress(steps: int, seconds: float, photographs: int) -> dict[str, float]:
+def _progress(steps: int, seconds: float, photographs: int) -> dict[str, Any]:
     progress = progress_of(steps, seconds, photographs)
     return {"distillation_steps": progress.pop("steps"), **progress}
 

@@ -1,14 +1,15 @@
 """Measure a model: ``python -m training.evaluate fast --data DIR -o docs``.
 
-For every halftoning method and test set: PSNR, SSIM and LPIPS of the model and of a Gaussian blur and non-local means tuned
-for that method on val. The model runs as users run it, through ``sdk.InverseHalftoner``. Writes evaluations/<name>.json, and
-models.md with the tables of all models measured so far. The baselines are measured once, into evaluations/baselines.json
-(``python -m training.evaluate baselines --data DIR`` does it anew).
+For every halftoning method on Kodak24, and Floyd-Steinberg on every test set (--methods and --sets ask for others): PSNR, SSIM
+and LPIPS of the model and of a Gaussian blur and non-local means tuned for that method on val. The model runs as users run it,
+through ``sdk.InverseHalftoner``. Writes evaluations/<name>.json, and models.md with the tables of all models measured so far. The
+baselines are measured once, into evaluations/baselines.json (``python -m training.evaluate baselines --data DIR`` does it anew).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ import sdk
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
-from training.baselines import tune
+from training.baselines import FILTERS
 from training.data import DataError, photo_paths, read_grey
 from training.errors import said_plainly
 from training.metrics import Lpips, psnr, ssim
 from training.results import lpips_of, parser, result_of, software, write_json
+from training.tuning import tune
 
 BASELINES = "baselines"
 Restore = Callable[[np.ndarray], np.ndarray]
@@ -56,7 +58,7 @@ DITHERS = (
 PROTOCOL = "coco_val50@256"
 """The papers' pictures, as near as we have them: ``centre_256`` of COCO's."""
 EVERY_DITHER = ("kodak24",)
-"""Test sets measured with all rows; the others with Floyd-Steinberg alone."""
+"""Test sets measured with all rows; the others with Floyd-Steinberg alone, unless they are asked for."""
 
 
 def centre_256(photo: np.ndarray) -> np.ndarray:
@@ -77,6 +79,12 @@ def test_sets(data: Path, read: Callable[[Path], np.ndarray] = read_grey) -> dic
     if "coco_val50" in sets:
         sets[PROTOCOL] = [centre_256(photo) for photo in sets["coco_val50"]]
     return sets
+
+
+def picture_counts(data: Path) -> dict[str, int]:
+    """Of val and of every test set."""
+    folders = [data / "val", *sorted(folder for folder in (data / "test").glob("*") if folder.is_dir())]
+    return {folder.name: len(photo_paths(folder)) for folder in folders}
 
 
 def tuning_pictures(data: Path, count: int = 10) -> list[np.ndarray]:
@@ -103,7 +111,10 @@ def evaluate(
     dithers: Sequence[Dither] = DITHERS,
     only: Sequence[str] | None = None,
 ) -> Iterator[dict]:
-    """One row a method, test set (all, or ``only`` these) and restorer; ``restorers_for``: title -> (settings, function) of a method."""
+    """One row a method, test set and restorer; ``restorers_for``: title -> (settings, function) of a method.
+
+    Sets but ``EVERY_DITHER`` are measured with Floyd-Steinberg alone, unless there are ``only`` these.
+    """
     sets = test_sets(data)
     for name in only or ():
         if name not in sets:
@@ -112,7 +123,7 @@ def evaluate(
     for dither in tqdm(dithers, desc="methods"):
         restorers = restorers_for(dither)
         for set_name, photos in sets.items():
-            if set_name not in EVERY_DITHER and dither is not DITHERS[0]:
+            if only is None and set_name not in EVERY_DITHER and dither is not DITHERS[0]:
                 continue
             for title, (settings, function) in restorers.items():
                 scores = measure(function, dither, photos, lpips)
@@ -122,7 +133,7 @@ def evaluate(
 def evaluate_baselines(data: Path, lpips: Lpips) -> Iterator[dict]:
     """The rows of the Gaussian blur and non-local means, tuned for each method on val."""
     pictures = tuning_pictures(data)
-    return evaluate(lambda dither: tune([(dither(photo), photo) for photo in pictures]), data, lpips)
+    return evaluate(lambda dither: tune(FILTERS, [((dither(photo),), photo) for photo in pictures]), data, lpips)
 
 
 def markdown(model: str, software: str, rows: list[dict], baselines: list[dict]) -> str:
@@ -136,13 +147,13 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
         found = [scores.get((restorer, dither, set_name)) for restorer in restorers]
         cells = [f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" if row else "not measured" for row in found]
         decibels = [row["psnr"] for row in found if row]
-        gain = f"{decibels[0] - max(decibels[1:]):+.2f}" if len(decibels) == len(restorers) else ""
+        gain = f"{decibels[0] - max(decibels[1:]):+.2f}" if 1 < len(decibels) == len(restorers) else ""
         return f"| {label} | {' | '.join(cells)} | {gain} |\n"
 
     measured = dict.fromkeys(row["dither"] for row in rows if row["restorer"] == model)
-    sets = dict.fromkeys(row["set"] for row in rows if row["restorer"] == model and row["dither"] == DITHERS[0].title)
-    chosen = "" if len(measured) == len(DITHERS) else f" --methods {' '.join(measured)}"
-    chosen += "" if sets.keys() >= {row["set"] for row in baselines} else f" --sets {' '.join(sets)}"
+    sets = dict.fromkeys(row["set"] for row in rows if row["restorer"] == model)
+    chosen = "" if len(measured) == len(DITHERS) else f" --methods {shlex.join(measured)}"
+    chosen += "" if sets.keys() >= {row["set"] for row in baselines} else f" --sets {shlex.join(sets)}"
     parts = [
         f"## `{model}`: PSNR (dB) / SSIM / LPIPS\n",
         f"Grey pictures, whole, by `python -m training.evaluate {model} --data DIR{chosen} -o docs` ({software}).\n"
@@ -156,7 +167,12 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
         parts.append(f"### All methods on {set_name}\n\n{head}{''.join(line(dither, dither, set_name) for dither in dithers)}")
         parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{np.mean(diffusions):.2f} dB**.\n")
     first = DITHERS[0].title
-    parts.append(f"### {first} on all sets\n\n{head}{''.join(line(set_name, first, set_name) for set_name in sets)}")
+    if measured_on := [name for name in sets if (model, first, name) in scores]:
+        parts.append(f"### {first} on all sets\n\n{head}{''.join(line(name, first, name) for name in measured_on)}")
+    others = [(dither, name) for restorer, dither, name in scores if restorer == model and dither != first and name not in EVERY_DITHER]
+    if others:
+        lines = "".join(line(f"{name}, {dither}", dither, name) for dither, name in others)
+        parts.append(f"### Other methods on other sets\n\n{head}{lines}")
     return "\n".join(parts)
 
 
@@ -176,9 +192,12 @@ def main() -> None:
         name, run = restorer.metadata.name, restorer.run
         rows = list(evaluate(lambda _: {name: ({}, run)}, options.data, lpips, dithers, options.sets))
         write_json(folder, name, with_kept(folder / f"{name}.json", result_of(restorer.metadata, rows)))
-    if restorer is None or not (folder / f"{BASELINES}.json").is_file():
+    baselines, pictures = folder / f"{BASELINES}.json", picture_counts(options.data)
+    if restorer is None or not baselines.is_file():
         rows = list(evaluate_baselines(options.data, lpips))
-        write_json(folder, BASELINES, {"model": BASELINES, "software": software(), "rows": rows})
+        write_json(folder, BASELINES, {"model": BASELINES, "software": software(), "pictures": pictures, "rows": rows})
+    elif json.loads(baselines.read_text(encoding="utf-8")).get("pictures", pictures) != pictures:
+        print(f"{baselines} is of other pictures; `python -m training.evaluate {BASELINES} --data ... -o ...` measures them anew.")
     text = page(folder)
     (options.output / "models.md").write_text(text, encoding="utf-8")
     print(text)

@@ -9,10 +9,8 @@ PSNR, SSIM and LPIPS, and how far the worst picture is from what it was. Writes 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
 from pathlib import Path
 
 import cv2
@@ -29,6 +27,7 @@ from training.errors import TrainingError, said_plainly
 from training.evaluate import PROTOCOL, Restore, Restorers, centre_256, test_sets
 from training.metrics import Lpips, psnr, ssim
 from training.results import lpips_of, parser, present, result_of, write_json
+from training.tuning import Filters, tune
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,9 @@ HALFTONES = (
     Row("colour Floyd-Steinberg", "floyd-steinberg", {}, ("fast",), EVERY_SET),
     *(
         Row(f"colour {title}", title.lower(), {}, ("fast",))
-        for title in ("Jarvis-Judice-Ninke", "Stucki", "Atkinson", "Burkes", "Sierra", "Sierra-Lite", "blue-noise")
+        for title in ("Jarvis-Judice-Ninke", "Stucki", "Atkinson", "Burkes", "Sierra", "Sierra-Lite")
     ),
+    Row("colour blue-noise", "blue-noise", {"seed": 100}, ("fast",)),  # a mask that training never saw
     *(Row(f"colour {method} 8x8", method, {"size": 8}, ("fast",)) for method in ("bayer", "clustered-dot")),
 )
 AS_IT_IS = "as it is"
@@ -74,21 +74,10 @@ def gaussian(picture: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(picture, (0, 0), sigma)
 
 
-GRIDS: dict[str, tuple[Callable[..., np.ndarray], dict[str, tuple[float, ...]]]] = {
-    "Gaussian": (gaussian, {"sigma": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5)}),
-    "bilateral": (bilateral, {"space": (0.8, 1.2, 2.0, 3.0), "colour": (10, 20, 30, 45, 60, 90, 150, 300)}),
+FILTERS: Filters = {
+    "Gaussian": (gaussian, {"sigma": (0.4, 0.56, 0.8, 1.12, 1.6, 2.24, 3.2)}),
+    "bilateral": (bilateral, {"space": (0.8, 1.3, 2.1, 3.4), "colour": (10, 20, 40, 80, 160, 320)}),
 }
-
-
-def tune(row: Row, photos: list[np.ndarray]) -> Restorers:
-    """The settings of best mean PSNR on ``photos`` of val."""
-    tuned: Restorers = {}
-    pairs = [(row(photo), photo) for photo in photos]
-    for name, (function, grid) in GRIDS.items():
-        candidates = [dict(zip(grid, values)) for values in product(*grid.values())]
-        best = max(candidates, key=lambda c: np.mean([psnr(function(picture, **c), photo) for picture, photo in pairs]))
-        tuned[name] = (best, partial(function, **best))
-    return tuned
 
 
 def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequence[str] | None = None) -> Iterator[dict]:
@@ -104,7 +93,7 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequen
             restorers[f"{grey}, per channel"] = ({}, sdk.InverseHalftoner(grey, device="cpu").run)
         restorers[AS_IT_IS] = ({}, lambda picture: picture)
         if only is None or not set(only) <= restorers.keys():
-            restorers |= tune(row, tuning)
+            restorers |= tune(FILTERS, [((row(photo),), photo) for photo in tuning])
         for title in only or ():
             if title not in restorers:
                 raise OptionError(f"Nothing measured here is called {title!r}.{nearest(title, restorers)}")

@@ -18,12 +18,23 @@ def rmse(restored: Tensor, photo: Tensor) -> Tensor:
     return torch.sqrt(F.mse_loss(restored, photo, reduction="none").mean(dim=(1, 2, 3)) + 1e-8).mean()
 
 
+def log_rmse(restored: Tensor, photo: Tensor) -> Tensor:
+    """Logarithm of each crop's root mean square error, averaged: PSNR itself, whether a crop is easy or hard (bounded at about 50 dB)."""
+    return 0.5 * torch.log(F.mse_loss(restored, photo, reduction="none").mean(dim=(1, 2, 3)) + 1e-5).mean()
+
+
 def frequency(restored: Tensor, photo: Tensor) -> Tensor:
     """Mean modulus of the difference of the crops' Fourier transforms (MSPRL, arXiv 2305.17355); it grows with the crop's side."""
     return torch.fft.rfft2(restored - photo).abs().mean()
 
 
-TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "rmse": rmse, "frequency": frequency}
+TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": F.l1_loss,
+    "mse": F.mse_loss,
+    "rmse": rmse,
+    "log_rmse": log_rmse,
+    "frequency": frequency,
+}
 """What a recipe's ``[loss]`` may weigh, beside ``content``, ``denoising``, ``perceptual`` and ``lpips``."""
 
 LPIPS_EVERY = 4

@@ -134,7 +134,12 @@ def cdh(found: Evaluations) -> list[str]:
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[Evaluations], list[str]], str], ...] = (
-    ("Xia & Wong, ACCV 2018: progressively residual learning", "prl", prl, "training.evaluate prl --data DIR --methods floyd-steinberg"),
+    (
+        "Xia & Wong, ACCV 2018: progressively residual learning",
+        "prl",
+        prl,
+        "training.evaluate prl --data DIR --methods floyd-steinberg --sets coco_val50@256 kodak24",
+    ),
     ("Xia & Wong, Tables 1 and 2: rivals at equal budget", "compare/compare", rivals, "training.compare --data DIR --steps 300"),
     (
         "Hou & Qiu 2017, Table I: few bits to many",

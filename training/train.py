@@ -12,6 +12,7 @@ import copy
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from sdk.images import from_unit, to_unit
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_checkpoint, save_checkpoint, save_weights
 from training.config import OptimiserConfig, Recipe, RecipeError, load_recipe
-from training.data import DataError, Pairs, as_pictures, as_tensor, photo_paths, read_grey, read_rgb
+from training.data import DataError, Pairs, as_pictures, as_tensor, photo_paths, read_photos
 from training.degradations import with_method
 from training.errors import TrainingError, said_plainly
 from training.losses import Loss
@@ -60,8 +61,7 @@ def train(
     torch.manual_seed(recipe.data.seed)
     model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     checkpoint = run / CHECKPOINT
-    if start_from:
-        begin_from(model, start_from, run)
+    before = begin_from(model, start_from, run) if start_from else {}
     ema = copy.deepcopy(model).requires_grad_(False).eval()
     optimisers = make_optimisers(model, recipe.optimiser)
     loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / VGG_WEIGHTS).to(device)
@@ -70,18 +70,19 @@ def train(
     if checkpoint.is_file():
         progress = load_checkpoint(checkpoint, recipe, model, ema, optimisers)
         done, spent = progress["steps"], progress["seconds"]
+        before = {key: progress[key] for key in ("before", "before_data") if key in progress}
     total = steps or (10**9 if minutes else recipe.steps)
     drawn, planes = recipe.data, recipe.model.get("planes", 1)
+    examples = validation_set(data / "val", recipe, size_multiple_of(model, recipe))
     pairs = Pairs(data / "train", drawn.families, drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin, drawn.halftoning)
     loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
-    examples = validation_set(data / "val", recipe, size_multiple_of(model, recipe))
     model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
     board = SummaryWriter(str(run / "tensorboard"), purge_step=done)
     bar = tqdm(total=None if minutes else total, initial=done, desc=recipe.name, unit="step", dynamic_ncols=True)
 
     def keep() -> None:
         progress = progress_of(done, spent + time.monotonic() - started, len(pairs.photos))
-        save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress)
+        save(run, accelerator.unwrap_model(model), ema, optimisers, recipe, progress | before)
 
     started = last_save = time.monotonic()
     for halftones, photos in loader:
@@ -183,10 +184,8 @@ def validation_set(folder: Path, recipe: Recipe, multiple: int, size: int = 256)
     in multiples of ``multiple``."""
     paths = photo_paths(folder)
     chosen = paths[:: max(1, len(paths) // recipe.validation.pictures)][: recipe.validation.pictures]
-    colour = recipe.model.get("planes", 1) == 3
     photos = []
-    for path in chosen:
-        photo = read_rgb(path) if colour else read_grey(path)
+    for path, photo in zip(chosen, read_photos(chosen, recipe.model.get("planes", 1))):
         height, width = (min(size, extent) // multiple * multiple for extent in photo.shape[:2])
         if not min(height, width):
             raise DataError(f"{path} is smaller than {multiple} px, which the network needs; remove it from val.")
@@ -228,7 +227,7 @@ def progress_of(steps: int, seconds: float, photographs: int) -> dict[str, float
     return {"steps": steps, "seconds": round(seconds, 1), "photographs": photographs}
 
 
-def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, progress: dict[str, float]) -> None:
+def save(run: Path, model: nn.Module, ema: nn.Module, optimisers, recipe: Recipe, progress: dict[str, Any]) -> None:
     plain = [getattr(optimiser, "optimizer", optimiser) for optimiser in optimisers]  # without accelerate's wrapper
     save_checkpoint(run / CHECKPOINT, model, ema, plain, recipe, progress)
     save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)

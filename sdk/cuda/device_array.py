@@ -86,7 +86,11 @@ def borrow(array: Any, driver: Driver) -> Borrowed:
     if kind == dlpack.CUDA:
         if device != driver.device:
             raise UnsupportedImageError(f"The picture is on GPU {device}, the model on GPU {driver.device}. Copy it there first.")
-        return dlpack.borrow(array.__dlpack__(stream=driver.stream))
+        try:
+            lent = array.__dlpack__(stream=driver.stream)
+        except BufferError as error:  # of torch, where a gradient is asked for, or conjugation is put off
+            raise UnsupportedImageError(f"The picture on the GPU cannot be lent: {error} In torch, detach() it first.") from error
+        return dlpack.borrow(lent)
     found = array.__cuda_array_interface__
     if found.get("mask") is not None:
         raise UnsupportedImageError(f"Found a masked array on the GPU. Fill it first. {ACCEPTED}")

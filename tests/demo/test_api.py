@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import urllib.error
 import urllib.request
 import zipfile
@@ -21,7 +22,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import sdk
-from demo import about, app, batch, benchmark, halftone, models
+from demo import about, app, batch, benchmark, expand, halftone, models, restore
 from demo.lpips import LEAST_SIDE, lpips
 from demo.pictures import psnr, ssim
 from demo.workspace import FOLDER, end_session, given, new_folder, public_text
@@ -341,8 +342,24 @@ def test_benchmark_measures_every_model(monkeypatch: pytest.MonkeyPatch) -> None
     assert table.count("\n") == len(chart) + 1
 
 
-def test_the_tab_that_expands_is_there_when_a_model_is() -> None:
-    assert ("Expand bits" in app.TABS) == bool(EXPANDERS) == bool(models.expanders())
+def test_the_tab_that_expands_is_there_when_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert EXPANDERS == models.expanders() != ()
+    assert "Expand bits" in app.TABS
+    with monkeypatch.context() as patched:
+        patched.setattr(models, "expanders", lambda: ())
+        without = runpy.run_path(str(ROOT / "demo" / "app.py"))["TABS"]
+    assert list(without) == [name for name in app.TABS if name != "Expand bits"]
+
+
+def test_all_that_computes_shares_one_place() -> None:
+    """What does not, only shows and hides fields: a new event is to be thought about."""
+    computing = {module.__name__.split(".")[1] for module in (restore, expand, halftone, batch, benchmark)}
+    events = list(app.build().fns.values())
+    shared = {event.name for event in events if (event.concurrency_id, event.concurrency_limit) == ("device", 1) and event.queue}
+    assert shared == computing
+    others = {event.name for event in events if event.name not in shared}
+    assert others <= {None, "<lambda>", "show", "_take_example", "_show_parameters", "end_session"}
+    assert {event.name for event in events if event.api_visibility == "public"} == computing - {"benchmark"}
 
 
 def test_every_parameter_of_the_methods_has_a_field_and_every_model_is_told_about() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -14,10 +16,10 @@ import torch
 import sdk
 from export.release import release, to_toml
 from export.to_onnx import card, export
-from export.verify import TOLERANCE, ParityError, verify
+from export.verify import TOLERANCE, Inputs, ParityError, measure_halo, verify
 from export.verify import main as verify_command
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.catalog import tomllib
+from sdk.catalog import metadata_of, tomllib
 from sdk.errors import ModelError
 from training.checkpoints import save_weights, warm_start
 from training.config import RECIPES, Recipe, RecipeError, from_table, load_recipe
@@ -104,11 +106,43 @@ def test_a_card_tells_all_and_of_these_photographs(tiny_recipe: Recipe) -> None:
     with pytest.raises(RecipeError, match=r"trained on 2,086 photographs, but these weights learnt from 120.*--training-data"):
         card(tiny_recipe, {"photographs": 120})
     assert card(tiny_recipe, {"photographs": 120}, "120 of mine")["training_data"] == "120 of mine"
+    begun = {"photographs": 120, "before": [{"model": "fast"}], "before_data": "2,086 of others"}
+    assert card(tiny_recipe, begun, "120 of mine")["training_data"] == "120 of mine; before, as 'fast': 2,086 of others"
     words = {key: text for key, text in tiny_recipe.card.items() if key not in ("licence", "paper")}
     with pytest.raises(RecipeError, match="lacks paper, licence"):
         card(dataclasses.replace(tiny_recipe, card=words), {})
     with pytest.raises(RecipeError, match="unknown key 'lisence'"):
         card(dataclasses.replace(tiny_recipe, card={**words, "lisence": "CC0"}), {})
+
+
+class Convolution:
+    """As a backend: every plane by one kernel, zeros beyond the edges."""
+
+    def __init__(self, kernel: np.ndarray):
+        self.kernel = kernel.astype(np.float32)
+
+    def run(self, planes: np.ndarray) -> Any:
+        flat = planes.reshape(-1, *planes.shape[2:])
+        return np.stack([cv2.filter2D(plane, -1, self.kernel, borderType=cv2.BORDER_CONSTANT) for plane in flat]).reshape(planes.shape)
+
+
+@pytest.mark.parametrize(
+    ("radius", "multiple", "halo"), [(0, 1, 0), (1, 1, 1), (5, 1, 5), (5, 4, 8), (8, 8, 8), (9, 8, 16), (20, 8, 16)], ids=str
+)
+def test_the_halo_is_how_far_a_convolution_reaches(radius: int, multiple: int, halo: int) -> None:
+    """A whole number of blocks, and no more than the limit."""
+    kernel = np.full((2 * radius + 1,) * 2, 1 / (2 * radius + 1) ** 2)
+    assert measure_halo(Convolution(kernel), Inputs(multiple=multiple), limit=16) == halo  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("far", "halo"), [(1.0, 9), (0.1, 3)])
+def test_what_nobody_sees_is_no_halo(far: float, halo: int) -> None:
+    """Half a grey level counts; ``far`` grey levels come from 9 px away, left or right, the rest from 3 px."""
+    for side in (0, -1):
+        kernel = np.zeros((1, 19))
+        kernel[0, 6:13] = 1 / 7
+        kernel[0, side] = far / 255
+        assert measure_halo(Convolution(kernel), Inputs()) == halo  # type: ignore[arg-type]
 
 
 def test_tiles_are_wide_enough_for_the_halo(exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +219,14 @@ def test_names_with_dots_are_one_name_in_the_manifest() -> None:
 
 def test_released_fast_is_an_export_of_the_recipe() -> None:
     recipe = load_recipe("fast")
-    metadata = sdk.InverseHalftoner("fast", device="cpu").metadata
+    metadata = metadata_of("fast")
     model = build(recipe.architecture, **recipe.model)
     assert metadata.parameters == sum(p.numel() for p in model.parameters())
-    assert metadata.parity_max_abs_diff is not None
-    assert metadata.parity_max_abs_diff <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", sdk.releases())
+def test_releases_compute_what_torch_computed(name: str) -> None:
+    """As it was measured on export."""
+    difference = metadata_of(name).parity_max_abs_diff
+    assert difference is not None
+    assert 0 <= difference <= TOLERANCE

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
 from tests.conftest import SAMPLES
 from tests.sdk.conftest import SMALL
+from training.metrics import psnr
 from training.pages import text_page
 
 
@@ -35,6 +39,7 @@ def test_every_release_says_what_it_is_for() -> None:
     assert model_for("ordered", colour=True) == "fast"
     assert model_for("palette") == model_for("palette", colour=True) == "gif"
     assert model_for("screen") == "scan"
+    assert model_for("few-bit") == model_for("few-bit", colour=True) == "companding"
     assert model_for("continuous") is None
 
 
@@ -97,16 +102,18 @@ def test_a_page_of_text_stays_one_of_1_bit(auto: sdk.InverseHalftoner, tmp_path:
 
 
 def test_dithers_go_to_fast(auto: sdk.InverseHalftoner, restorer: sdk.InverseHalftoner, white: np.ndarray) -> None:
-    assert np.array_equal(auto.run(white), restorer.run(white))
+    part = white[:256, :256]
+    assert np.array_equal(auto.run(part), restorer.run(part))
     assert auto.choice is not None
     assert (auto.choice.analysis.kind, auto.choice.model) == ("dither", "fast")
 
 
 def test_grey_dithers_stored_as_rgb_stay_grey(auto: sdk.InverseHalftoner, restorer: sdk.InverseHalftoner, white: np.ndarray) -> None:
-    restored = auto.run(np.repeat(white[..., None], 3, axis=2))
+    part = white[:256, :256, None]
+    restored = auto.run(np.repeat(part, 3, axis=2))
     assert auto.choice is not None
     assert auto.choice.model == "fast"
-    assert np.array_equal(restored, np.repeat(restorer.run(white)[..., None], 3, axis=2))
+    assert np.array_equal(restored, np.repeat(restorer.run(part[..., 0])[..., None], 3, axis=2))
 
 
 def test_scans_go_to_scan(auto: sdk.InverseHalftoner) -> None:
@@ -197,6 +204,24 @@ def test_models_load_when_first_needed_and_are_described(white: np.ndarray) -> N
     assert auto.metadata.name == "auto"
 
 
+def test_threads_get_what_one_after_another_gives(white: np.ndarray, photo: np.ndarray) -> None:
+    """Also while models are loaded."""
+    part = photo[:128, :128]
+    colour = np.dstack([part, photo[128:256, :128], photo[:128, 128:256]])
+    pictures = [white[:128, :128], halftone(colour, "floyd-steinberg"), sdk.Halftoner("palette", colors=32).run(colour)]
+    pictures += [quantise_bits(part, 3), white[100:196, 200:360]]
+    alone: list[sdk.Choice] = []
+    expected = sdk.InverseHalftoner("auto", device="cpu", threads=1, on_choice=alone.append).run_batch(pictures)
+    assert [choice.model for choice in alone] == ["fast", "colour", "gif", "companding", "fast"]
+    together: list[sdk.Choice] = []
+    auto = sdk.InverseHalftoner("auto", device="cpu", threads=1, on_choice=together.append)
+    with ThreadPoolExecutor(5) as pool:
+        found = list(pool.map(auto.run, pictures * 3))
+    for restored, same in zip(found, expected * 3):
+        np.testing.assert_array_equal(restored, same)
+    assert Counter(together) == Counter(alone * 3)
+
+
 def test_options_are_refused_at_once() -> None:
     with pytest.raises(sdk.errors.OptionError, match="tile is 63"):
         sdk.InverseHalftoner("auto", device="cpu", tile=63)
@@ -255,6 +280,29 @@ def test_command_line_analyzes_folders_and_globs(capsys: pytest.CaptureFixture[s
     assert "kodim23_floyd-steinberg.png: 1-bit dither" in capsys.readouterr().out
     assert main(["analyze", str(SAMPLES / "no*.png")]) == 1
     assert "No pictures found" in capsys.readouterr().err
+
+
+def test_colour_dithers_are_better_for_all_channels_at_once_by_03_db(restorer: sdk.InverseHalftoner) -> None:
+    """Of a colour print without its screen: what ``auto`` takes, against ``fast`` on each channel."""
+    with Image.open(SAMPLES / "gallica_colour_print_2.jpg") as opened:
+        colour = np.asarray(opened.convert("RGB").reduce(3))[:256, :256].copy()
+    dots = sdk.Halftoner("floyd-steinberg").run(colour)
+    auto = sdk.InverseHalftoner("auto", device="cpu")
+    restored = auto.run(dots)
+    assert auto.choice is not None
+    assert auto.choice.model == "colour"
+    assert psnr(restored, colour) >= psnr(restorer.run(dots), colour) + 0.3
+
+
+def test_command_line_analyzes_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(SAMPLES / name) for name in ("kodim23_floyd-steinberg.png", "gallica_ad_truck4.jpg")]
+    assert main(["analyze", *names, "--dpi", "300", "--json"]) == 0
+    dither, screen = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (dither["file"], dither["kind"]) == (names[0], "dither")
+    assert dither["method"] == "floyd-steinberg"
+    assert dither["period"] is None
+    assert screen["kind"] == "screen"
+    assert screen["lpi"] == pytest.approx(300 / screen["period"])
 
 
 def test_few_colours_go_to_the_model_for_palettes_without_a_warning(photo: np.ndarray) -> None:

@@ -58,6 +58,14 @@ def test_metadata_of_releases_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_manifest_repeats_what_the_model_says(name: str) -> None:
+    release, metadata = sdk.releases()[name], catalog.metadata_of(name)
+    assert release.kinds == metadata.kinds
+    assert release.metrics
+    assert release.metrics.items() <= metadata.metrics.items()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_checksum_of_releases_is_right(name: str) -> None:
     release = sdk.releases()[name]
     assert hashlib.sha256(release.path.read_bytes()).hexdigest() == release.sha256

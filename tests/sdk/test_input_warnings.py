@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import sdk
+from sdk.catalog import metadata_of
 from sdk.cli import main
 from sdk.files import read
 from sdk.halftoning import halftone
@@ -74,7 +75,8 @@ def test_warnings_point_at_the_caller(choosy_onnx: Path, photo: np.ndarray, tmp_
 
 @pytest.mark.parametrize("model", ["cdh-4step", "cdh-2step", "cdh-1step"])
 def test_diffusion_models_say_what_they_learnt(model: str) -> None:
-    methods = sdk.InverseHalftoner(model, device="cpu").metadata.methods
+    methods = metadata_of(model).methods
+    assert methods is not None
     assert "sierra, serpentine" in methods
     assert "atkinson" not in methods
 

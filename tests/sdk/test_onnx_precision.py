@@ -48,11 +48,15 @@ def test_released_models_become_half_all_through(name: str, precision: str, kind
     assert read_props(half) == read_props(data)
     assert [end.type.tensor_type.elem_type for end in (*model.graph.input, *model.graph.output)] == [FLOAT, FLOAT]
     inferred = onnx.shape_inference.infer_shapes(model)
-    kinds = {value.type.tensor_type.elem_type for value in inferred.graph.value_info} if precision == "fp16" else {kind}
-    assert kinds <= {kind, onnx.TensorProto.INT64}
+    kinds = {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
+    assert kinds - {onnx.TensorProto.INT64} == {kind}
+    casts = [node for node in model.graph.node if node.op_type == "Cast"]
+    assert [node.output[0] for node in casts if node.attribute[0].i == FLOAT] == [end.name for end in model.graph.output]
     scales = {name for node in model.graph.node if node.op_type == "Resize" for name in node.input[1:3]}  # float32 by definition
+    stored = {node.input[0] for node in casts}  # what is stored as fp16, and cast
     weights = [tensor for tensor in model.graph.initializer if tensor.name not in scales]
-    assert {tensor.data_type for tensor in weights} <= {FLOAT16, BFLOAT16, onnx.TensorProto.INT64}
+    assert {tensor.data_type for tensor in weights if tensor.name not in stored} <= {kind, onnx.TensorProto.INT64}
+    assert {tensor.data_type for tensor in weights if tensor.name in stored} == {FLOAT16}
     assert len(half) <= len(data) + 1024
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 import sdk
 from sdk.halftone_network import fitting_scale, resize
 from tests.conftest import SAMPLES
+from training.pages import text_page
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,29 @@ def test_paper_and_tone_stay(restorer: sdk.InverseHalftoner, scan: np.ndarray) -
     restored = restorer.run(scan)
     means = [resize(image, 10, 6).astype(int) for image in (scan, restored)]
     assert np.abs(means[0] - means[1]).mean() < 4
+
+
+def test_paper_ink_and_lettering_stay_beside_a_screen_that_goes(restorer: sdk.InverseHalftoner, photo: np.ndarray) -> None:
+    """Held against a Gaussian blur that takes the dots away as well: of the letters it leaves little."""
+    letters = text_page(384, 320, np.random.default_rng(0))
+    page = np.full((384, 640), 255, np.uint8)
+    page[:, :320] = letters
+    page[32:352, 336:624] = 255 * sdk.Halftoner("am-screen", lpi=85, dpi=300, angle=45).run(photo[100:420, 200:488].copy())
+    scanned = np.rint(20 + cv2.GaussianBlur(page, (0, 0), 0.7) / 255 * 220).astype(np.uint8)
+    restored, blurred = (image.astype(int) for image in (restorer.run(scanned), cv2.GaussianBlur(scanned, (0, 0), 1.5)))
+    dots = [(image - cv2.GaussianBlur(image.astype(float), (0, 0), 2))[48:336, 352:608].std() for image in (scanned, restored, blurred)]
+    assert dots[1] < 1.2 * dots[2] < 0.3 * dots[0]
+    before, after, blurred = (image[:, :320].astype(int) for image in (scanned, restored, blurred))
+    paper = cv2.erode((letters > 127).astype(np.uint8), np.ones((7, 7))) > 0  # away from edges
+    ink = cv2.erode((letters < 128).astype(np.uint8), np.ones((3, 3))) > 0
+    assert paper.sum() > 10_000
+    assert ink.sum() > 1000
+    assert np.median(after[paper]) >= 238  # of 240
+    assert np.percentile(after[paper], 1) >= 225
+    assert np.median(after[ink]) <= 45  # of 20; blurred: 89
+    cut = [image < 130 for image in (before, after)]
+    assert (cut[0] & cut[1]).sum() > 0.93 * (cut[0] | cut[1]).sum(), "the same letters"
+    assert np.abs(after - before).mean() < 0.5 * np.abs(blurred - before).mean()
 
 
 @pytest.mark.parametrize(("period", "expected"), [(None, 1), (2.2, 1), (6.0, 1), (13.0, 1), (26.0, (2.2 * 13) ** 0.5 / 26), (1.1, 2.0)])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from sdk.analysis.spectrum import Peak, level_at, power_spectrum
-from sdk.screen_residue import remove_residue, screen_frequencies
+from sdk.analysis.spectrum import Peak, level_at, peaks, power_spectrum
+from sdk.halftoning import halftone
+from sdk.screen_residue import LEAST, MOST_PEAKS, PERIODS, remove_residue, screen_frequencies
 
 PEAK = Peak(row=40.0, column=52.0, prominence=30.0, block=256)
 
 
-def wave(shape: tuple[int, int], levels: float) -> np.ndarray:
-    down, across = PEAK.frequency
+def wave(shape: tuple[int, int], levels: float, peak: Peak = PEAK) -> np.ndarray:
+    down, across = peak.frequency
     y, x = np.mgrid[: shape[0], : shape[1]]
     return (levels / 255 * np.cos(2 * np.pi * (down * y + across * x) + 0.7)).astype(np.float32)
 
@@ -61,10 +64,24 @@ def test_nothing_found_nothing_done(picture: np.ndarray) -> None:
     assert screen_frequencies(np.full((64, 64), 128, np.float32)) == []
 
 
-def test_frequencies_of_a_screen_are_found_apart(picture: np.ndarray) -> None:
-    found = screen_frequencies(128 + 255 * wave((300, 300), 30))
-    assert found
-    assert found[0].frequency == pytest.approx(PEAK.frequency, abs=0.5 / 256)
+@pytest.mark.parametrize(("bins", "count"), [(0, 1), (2.7, 1), (5, 2)])
+def test_of_frequencies_less_than_three_bins_apart_the_strongest_is_found(bins: float, count: int) -> None:
+    other = replace(PEAK, row=PEAK.row + bins)
+    waves = 128 + 255 * (wave((300, 300), 30) + (wave((300, 300), 20, other) if bins else 0))
+    clear = [peak for peak in peaks(power_spectrum(waves), 24, PERIODS) if peak.prominence > LEAST]
+    assert len(clear) == (2 if bins else 1), "both are peaks of the spectrum"
+    found = screen_frequencies(waves)
+    for peak, expected in zip(found, (PEAK, other)):
+        assert peak.frequency == pytest.approx(expected.frequency, abs=0.5 / 256)
+    assert len(found) == count
+
+
+@pytest.mark.parametrize("angle", [15.0, 45.0])
+def test_frequencies_of_a_screen_are_found_apart(photo: np.ndarray, angle: float) -> None:
+    found = screen_frequencies(255 * halftone(photo, "am-screen", lpi=85.0, dpi=300.0, angle=angle).astype(np.float32))
+    assert 2 <= len(found) <= MOST_PEAKS
+    for peak in found[:2]:
+        assert 1 / np.hypot(*peak.frequency) == pytest.approx(300 / 85, rel=0.01)
     for i, one in enumerate(found):
         for other in found[:i]:
             assert max(abs(one.row - other.row), abs(one.column - other.column)) >= 3

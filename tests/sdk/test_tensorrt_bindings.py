@@ -151,6 +151,20 @@ def test_every_name_is_in_tensorrt_rtx() -> None:
             found = getattr(found, part)
 
 
+WHY_NOT: list[str] = []
+"""Why a wheel could not be fetched: the others are not waited for then."""
+
+
+def fetch(wheel: str, folder: Path) -> str:
+    """pip's last words, if it has any."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    try:
+        done = subprocess.run([*command, "--retries", "0", "--timeout", "10", wheel], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired as error:
+        return f"pip took longer than {error.timeout:.0f} s"
+    return (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+
+
 @pytest.fixture(params=VERSIONS)
 def bindings(request: pytest.FixtureRequest, compile_c, tmp_path: Path) -> tuple[str, Path]:
     """(version, folder with the true bindings over stub libraries). The wheel is fetched once and kept in pytest's cache."""
@@ -158,10 +172,10 @@ def bindings(request: pytest.FixtureRequest, compile_c, tmp_path: Path) -> tuple
     wheels = request.config.cache.mkdir("tensorrt_bindings")
     pattern = f"tensorrt_cu13_bindings-{version}-cp{sys.version_info.major}{sys.version_info.minor}-*.whl"
     if not list(wheels.glob(pattern)):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels)]
-        result = subprocess.run([*command, f"tensorrt-cu13-bindings=={version}"], capture_output=True, text=True, timeout=300)
+        reason = WHY_NOT[0] if WHY_NOT else fetch(f"tensorrt-cu13-bindings=={version}", wheels)
         if not list(wheels.glob(pattern)):
-            pytest.skip(f"the wheel tensorrt-cu13-bindings {version} cannot be had: {result.stderr.strip().splitlines()[-1:]}")
+            WHY_NOT.append(reason)
+            pytest.skip(f"the wheel tensorrt-cu13-bindings {version} cannot be had: {reason}")
     with zipfile.ZipFile(next(wheels.glob(pattern))) as wheel:
         wheel.extractall(tmp_path)
     source = tmp_path / "stub.c"

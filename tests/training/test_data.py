@@ -12,7 +12,7 @@ import torch
 from sdk.analysis.methods import LABELS
 from training.config import load_recipe
 from training.contact_sheet import GAP, contact_sheet
-from training.data import DataError, Pairs, augment, photo_paths, read_grey
+from training.data import LARGEST, DataError, Pairs, augment, photo_paths, read_grey, read_photos
 from training.degradations import HalftoneFamily
 
 MIX = (
@@ -160,3 +160,38 @@ def test_contact_sheets_show_what_is_given_and_wanted(photos: Path, name: str) -
     if name == "cdh-halftone":
         assert set(np.unique(wanted)) == {0, 255}
         assert len(np.unique(given)) > 20
+
+
+def test_photographs_cut_short_are_all_named(folder: Path, photo: np.ndarray) -> None:
+    encoded = cv2.imencode(".jpg", photo)[1].tobytes()
+    (folder / "whole.jpg").write_bytes(encoded)
+    (folder / "half.jpg").write_bytes(encoded[: len(encoded) // 2])
+    (folder / "text.png").write_text("no picture")
+    assert cv2.imread(str(folder / "half.jpg")) is not None  # OpenCV fills what is missing with grey
+    with pytest.raises(DataError) as told:
+        pairs(folder)
+    assert "half.jpg" in str(told.value)
+    assert "text.png" in str(told.value)
+    assert "whole.jpg" not in str(told.value)
+
+
+def test_hidden_files_and_folders_with_a_picture_s_name_are_no_photographs(folder: Path) -> None:
+    (folder / "._a.png").write_bytes(b"of a Macintosh")
+    (folder / "album.jpg").mkdir()
+    assert [path.name for path in photo_paths(folder)] == ["a.png", "b.PNG", "c.png"]
+
+
+def test_large_photographs_are_shrunk(tmp_path: Path, photo: np.ndarray) -> None:
+    large = cv2.resize(photo, None, fx=3, fy=3)
+    for name, picture in (("large.png", large), ("small.png", photo[:96, :128])):
+        cv2.imwrite(str(tmp_path / name), picture)
+    shrunk, small = read_photos([tmp_path / "large.png", tmp_path / "small.png"], planes=1)
+    assert min(shrunk.shape) == LARGEST
+    assert max(shrunk.shape) == round(max(large.shape) * LARGEST / min(large.shape))
+    assert small.shape == (96, 128)
+
+
+def test_those_too_small_for_a_crop_are_counted(folder: Path, photo: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(folder / "tiny.png"), photo[:50, :90])
+    assert len(pairs(folder).photos) == 3
+    assert "3 of 4 photographs are used: 1 are smaller than 64 px" in capsys.readouterr().out

@@ -107,6 +107,17 @@ def test_measuring_a_part_keeps_the_rest_of_the_same_weights(tmp_path: Path) -> 
     assert with_kept(tmp_path / "prl.json", result_of(metadata, [better]))["rows"] == [better]
 
 
+def test_sets_that_are_asked_for_are_measured_with_every_method_that_is(folder: Path) -> None:
+    restorers = {"as it is": ({}, lambda white: white * np.uint8(255))}
+    asked = list(evaluate.evaluate(lambda _: restorers, folder, NoLpips(), dithers_named(["stucki", "bayer 8x8"]), ["coco_val50"]))
+    assert [(row["dither"], row["set"]) for row in asked] == [("stucki", "coco_val50"), ("bayer 8x8", "coco_val50")]
+    everything = list(evaluate.evaluate(lambda _: restorers, folder, NoLpips(), dithers_named(["stucki"])))
+    assert [row["set"] for row in everything] == ["kodak24"]
+    page = evaluate.markdown("as it is", "this machine", asked, [])
+    assert "--methods stucki 'bayer 8x8' --sets coco_val50" in page
+    assert "| coco_val50, stucki |" in page
+
+
 def test_the_baselines_are_measured_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["evaluate", "baselines", "--data", str(folder), "--sets", "kodak24"])
     with pytest.raises(sdk.errors.OptionError, match="measured whole"):

@@ -11,7 +11,7 @@ from torch import nn
 
 from sdk.errors import OptionError
 from training.errors import TrainingError
-from training.losses import LPIPS_EVERY, Loss, frequency, rmse
+from training.losses import LPIPS_EVERY, Loss, frequency, log_rmse, rmse
 from training.models import build
 from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures, VggLpips
 
@@ -20,6 +20,17 @@ def test_rmse_weighs_every_crop_alike() -> None:
     photo = torch.zeros(2, 1, 4, 4)
     restored = torch.stack([torch.full((1, 4, 4), 0.1), torch.full((1, 4, 4), 0.3)])
     assert rmse(restored, photo).item() == pytest.approx(0.2, abs=1e-4)
+
+
+def test_log_rmse_counts_what_is_halved_alike_in_easy_and_hard_crops() -> None:
+    photo, wrong = torch.zeros(2, 1, 16, 16), torch.full((2, 1, 16, 16), 0.4)
+    wrong[1] = 0.02
+    for halved in (0, 1):
+        better = wrong.clone()
+        better[halved] /= 2
+        gain = log_rmse(wrong, photo).item() - log_rmse(better, photo).item()
+        assert gain == pytest.approx(np.log(2) / 2, abs=0.02)  # half of it: there are two crops
+    assert log_rmse(wrong, photo).item() * -20 / np.log(10) == pytest.approx((7.96 + 33.98) / 2, abs=0.1)  # dB
 
 
 def test_rmse_has_a_gradient_where_nothing_is_wrong() -> None:

@@ -97,13 +97,27 @@ def test_enlarged_scans_keep_their_size(simulate: PrintScan, colour: np.ndarray)
 
 
 def test_lettering_covers_what_it_says() -> None:
-    for seed in range(20):
+    layouts = set()
+    for seed in range(40):
         lettering = draw_lettering(64, 96, 2, np.random.default_rng(seed))
-        for mask in (lettering.ink, lettering.picture):
+        ink, picture = lettering.ink, lettering.picture
+        for mask in (ink, picture):
             assert mask.shape == (128, 192)
             assert mask.dtype == np.float32
-            assert set(np.unique([mask.min(), mask.max()])) <= {0.0, 1.0} or 0 <= mask.min() <= mask.max() <= 1
-        assert lettering.ink.any() or not lettering.picture.all(), "it draws something"
+            assert 0 <= mask.min() <= mask.max() <= 1
+        assert set(np.unique(picture)) <= {0, 1}, "paper is bare, or printed on"
+        if picture.all():
+            layouts.add("over the picture")
+            assert ink.any(), "it draws something"
+        elif not picture.any():
+            layouts.add("text alone")
+        elif np.ptp(picture, axis=0).max() == 0 or np.ptp(picture, axis=1).max() == 0:
+            layouts.add("beside the picture")
+            assert ink[picture == 1].mean() < 0.12, "at most a rule along its edge"
+        else:
+            layouts.add("white in the picture")
+            assert not ink.any()
+    assert len(layouts) == 4
 
 
 def test_noise_has_unit_variance_and_wraps() -> None:

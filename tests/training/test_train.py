@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save
 
+from sdk.catalog import metadata_of, releases
 from sdk.errors import InverseHalftonerError
 from training.arguments import add_training
-from training.checkpoints import CHECKPOINT, WEIGHTS, load_model, load_weights, save_weights, warm_start
+from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_model, load_weights, save_weights, warm_start
 from training.config import DataConfig, OptimiserConfig, Recipe, RecipeError, ValidationConfig, load_recipe
 from training.data import DataError
 from training.degradations import HalftoneFamily
@@ -267,6 +268,22 @@ def test_a_colour_network_starts_from_a_grey_one(trained: Path) -> None:
     picture = torch.rand(1, 1, 16, 24)
     with torch.no_grad():
         assert torch.allclose(colour(picture.repeat(1, 3, 1, 1)), grey(picture).repeat(1, 3, 1, 1), atol=1e-5)
+
+
+def test_weights_tell_what_they_began_with(photos: Path, trained: Path, tmp_path: Path) -> None:
+    first = load_weights(trained / WEIGHTS)[2]
+    second = train(TINY, photos, tmp_path / "second", steps=1, start_from=trained / WEIGHTS)
+    resumed = train(TINY, photos, tmp_path / "second", steps=2)
+    third = train(TINY, photos, tmp_path / "third", steps=3, start_from=resumed)
+    assert second == resumed
+    assert "before" not in first
+    told = load_weights(third)[2]
+    assert [before["model"] for before in told["before"]] == [TINY.name, TINY.name]
+    assert [before["steps"] for before in told["before"]] == [first["steps"], 2]
+    released = begin_from(build("fast", **load_recipe("fast").model), releases()["fast"].path, tmp_path / "new")
+    assert released["before"][-1]["model"] == "fast"
+    assert released["before"][-1]["steps"] == metadata_of("fast").training["steps"]
+    assert released["before_data"] == metadata_of("fast").training_data
 
 
 def test_a_recipe_with_prints_is_trained_and_looked_at(photos: Path, tmp_path: Path) -> None:
