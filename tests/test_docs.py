@@ -63,11 +63,24 @@ def test_readme_names_every_released_model_with_its_figures() -> None:
         assert row.endswith(f"| {release.licence} |")
 
 
-def test_readme_links_and_images_exist() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    assert targets
-    for target in targets:
-        assert target.startswith("http") or (ROOT / target).exists(), target
+def anchors(page: str) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_images_exist(page: str) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", PAGES[page]):
+        if target.startswith("http"):
+            continue
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), anchor
+
+
+def test_there_are_links() -> None:
+    assert len(re.findall(r"\]\(", README)) > 15
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^inverse-halftoner (\w+)", README, flags=re.MULTILINE))))
