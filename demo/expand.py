@@ -40,7 +40,7 @@ def expand(
         progress(0, desc="Looking at the picture")
         depth = find_depth(read(path, first_page_only=True).pages[0].pixels, bits or None)
         started = time.perf_counter()
-        expander.run_file(path, target, bits or None, on_page=on_page)
+        expander.run_file(path, target, on_page=on_page, bits=bits or None)
         seconds = time.perf_counter() - started
         pictures = previews(path, target, folder)
     runs = f"model `{expander.metadata.name}`, {seconds:.2f} s on {models.backend(expander)}"

@@ -34,7 +34,7 @@ from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
 from training.arguments import count
 from training.config import Recipe, load_recipe
-from training.data import photo_paths, read_grey, read_rgb
+from training.data import evenly, photo_paths, read_grey, read_rgb
 from training.degradations import HalftoneFamily, degrade, with_method
 from training.errors import TrainingError, said_plainly
 from training.metrics import psnr
@@ -85,7 +85,7 @@ def crops(folder: Path, recipe: Recipe, metadata: ModelMetadata, count: int, sid
     if not photos:
         raise PrecisionError(f"No photograph in {folder} is at least {side}x{side} px.")
     pairs = []
-    for photo in photos[:: max(1, len(photos) // count)][:count]:
+    for photo in evenly(photos, count):
         top, left = (int(rng.integers(extent - side + 1)) for extent in photo.shape[:2])
         pairs.append(_pair(photo[top : top + side, left : left + side], recipe, metadata, rng))
     return pairs

@@ -73,9 +73,10 @@ class BitDepthExpander:
         self,
         source: str | os.PathLike,
         target: str | os.PathLike,
-        bits: int | None = None,
+        *,
         overwrite: bool = False,
         on_page: Callable[[int, int], None] | None = None,
+        bits: int | None = None,
     ) -> None:
         """Expand a file into another one: every page or frame, with DPI, ICC profile and EXIF; nothing is written on failure.
 

@@ -208,7 +208,7 @@ def _restore(options: argparse.Namespace) -> int:
                 said.append([str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)])
                 caught.clear()
 
-            restorer.run_file(job.source, job.target, options.overwrite, note, seed=options.seed)
+            restorer.run_file(job.source, job.target, overwrite=options.overwrite, on_page=note, seed=options.seed)
         if options.verbose:
             for text in by_page([[choice] for choice in choices]):
                 clear_line()
@@ -224,7 +224,7 @@ def _expand(options: argparse.Namespace) -> int:
     expander = sdk.BitDepthExpander(options.model, **_runtime(options))
 
     def expand(job: Job) -> list[str]:
-        expander.run_file(job.source, job.target, options.bits, options.overwrite)
+        expander.run_file(job.source, job.target, overwrite=options.overwrite, bits=options.bits)
         return []
 
     return run(jobs, options, expand)
@@ -255,7 +255,7 @@ def _halftone(options: argparse.Namespace) -> int:
     jobs = plan_jobs(options.inputs, options.output, formats.halftone_suffix)
 
     def apply(job: Job) -> list[str]:
-        halftoner.run_file(job.source, job.target, options.overwrite, options.seed)
+        halftoner.run_file(job.source, job.target, overwrite=options.overwrite, seed=options.seed)
         return []
 
     return run(jobs, options, apply)

@@ -25,7 +25,6 @@ OnProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with (phase, steps done, steps in all); phases nest and repeat. An exception in it stops the build."""
 
 MODULES = dict(zip(FLAVOURS, ("tensorrt", "tensorrt_rtx")))
-SMALLEST_TILE = 64
 
 
 @dataclass(frozen=True)
@@ -201,9 +200,7 @@ def _compute_capability(flavour: str, asked: str | None) -> str:
 def _input_shapes(metadata: ModelMetadata, options: BuildOptions) -> tuple[Shape, Shape, Shape]:
     """Smallest, best, largest (N, C, H, W)."""
     multiple = metadata.size_multiple
-    tile = metadata.tile if options.tile is None else options.tile
-    if not isinstance(tile, int) or tile < SMALLEST_TILE or tile % multiple:
-        raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least {SMALLEST_TILE} and a multiple of {multiple}.")
+    tile = metadata.checked_tile(options.tile)
     if not isinstance(options.batch, int) or options.batch < 1:
         raise OptionError(f"batch is {options.batch!r}; it must be 1 or more.")
     largest = (options.batch, metadata.input_planes, tile, tile)

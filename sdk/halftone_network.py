@@ -134,10 +134,8 @@ class HalftoneNetwork(Network):
 
         def tell(counts: np.ndarray | None) -> float:
             if pixels is not None:
-                found = find_method(pixels, self.threshold or 0.5, counts)
-            else:
-                found = None if counts is None else method_of_counts(counts)
-            return number(found.label if found else None)
+                return number(find_method(pixels, self.threshold or 0.5, counts))
+            return number(None if counts is None else method_of_counts(counts))
 
         if self.method is not None:
             return number(self.method)

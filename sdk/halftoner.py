@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from PIL import Image
 from sdk import files, formats
 from sdk.catalog import released_for, releases
 from sdk.engine_file import ENGINE_SUFFIX
-from sdk.errors import OptionError, UnsupportedImageError, nearest
+from sdk.errors import OptionError, nearest
 from sdk.halftoning import METHODS, Method, halftone
-from sdk.images import ACCEPTED, Picture, from_unit, picture_from_array, picture_from_pil, picture_to_pil, to_unit
+from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, picture_to_pil, to_unit
 from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
 from sdk.noise import check_seed
+from sdk.same_kind import restore_batch
 
 
 class Halftoner:
@@ -47,7 +49,7 @@ class Halftoner:
         """What ``run`` does first with its seed, for programs that want to know before the first of many pictures."""
         self._method.check_seed(seed)
 
-    def run(self, image: Any, seed: int | None = None) -> Any:
+    def run(self, image: ImageLike, seed: int | None = None) -> Any:
         """ndarray or path -> ndarray (bool, True = white; ``palette`` and ``bit-depth``: uint8); PIL -> PIL; bytes -> bytes (PNG or TIFF).
 
         Methods round pictures of more than 8 bits to 8 first (``bit-depth`` keeps 16). Alpha is dropped from arrays, kept elsewhere.
@@ -60,7 +62,8 @@ class Halftoner:
             return self._halftone(picture_from_array(image), seed).pixels
         if isinstance(image, Image.Image):
             halftoned = picture_to_pil(self._halftone(picture_from_pil(image), seed))
-            halftoned.info |= {key: image.info[key] for key in ("dpi",) if key in image.info}
+            if "dpi" in image.info:
+                halftoned.info["dpi"] = image.info["dpi"]
             return halftoned
         if isinstance(image, bytes):
             file = files.read(image)
@@ -68,15 +71,37 @@ class Halftoner:
             return files.encode(dots, "TIFF" if file.format == "TIFF" else "PNG", file.loop)
         if isinstance(image, (str, os.PathLike)):
             return self._halftone(files.read(image, first_page_only=True).pages[0], seed).pixels
-        raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
+        raise no_picture(image)
 
-    def run_file(self, source: str | os.PathLike, target: str | os.PathLike, overwrite: bool = False, seed: int | None = None) -> None:
-        """Halftone a file into another one, all pages, DPI kept; not into JPEG, which would blur the dots. seed: as of ``run``."""
+    def run_batch(self, images: Iterable[ImageLike], seed: int | None = None) -> list[Any]:
+        """``run`` on each; the first bad picture raises, naming its place."""
+        return restore_batch(images, lambda image: self.run(image, seed))
+
+    def run_file(
+        self,
+        source: str | os.PathLike,
+        target: str | os.PathLike,
+        *,
+        overwrite: bool = False,
+        on_page: Callable[[int, int], None] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Halftone a file into another one, all pages, DPI kept; not into JPEG, which would blur the dots.
+
+        ``on_page(done, total)`` reports progress. seed: as of ``run``.
+        """
         self.check_seed(seed)
         files.check_target(target, overwrite)
         file, format = files.read(source), formats.format_for(target)
         formats.check_fits([self._outline(page) for page in file.outlines], format, target)
-        files.write(target, (self._halftone(page, seed) for page in file.pages), file.loop, overwrite)
+
+        def halftones() -> Iterator[Picture]:
+            for number, page in enumerate(file.pages, 1):
+                yield self._halftone(page, seed)
+                if on_page:
+                    on_page(number, len(file.outlines))
+
+        files.write(target, halftones(), file.loop, overwrite)
 
     def _outline(self, page: Picture) -> Picture:
         """Of the page's halftone, from that of the page."""

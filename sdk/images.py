@@ -6,7 +6,9 @@ is not on this list is an ``UnsupportedImageError`` that says what was found and
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -21,6 +23,14 @@ WHITE_IS_ZERO = 0
 """A value of the TIFF tag PHOTOMETRIC."""
 
 ACCEPTED = "Accepted: HxW, HxWx3 or HxWx4 (RGB, RGBA), of bool, uint8, uint16, or float32 in [0, 1]."
+
+
+ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
+
+
+def no_picture(image: object) -> UnsupportedImageError:
+    """What to raise for anything else."""
+    return UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,10 @@ def warn_if_not_two_levels(pixels: np.ndarray) -> None:
 def warn_if_other_method(pixels: np.ndarray, threshold: float, model: str, taught: tuple[str, ...]) -> None:
     """Where the dots have the habits of a method that is none of ``taught``; silent where nobody can be named."""
     found = find_method(pixels, threshold)
-    if found is not None and found.label not in taught:
+    if found is not None and found not in taught:
         names = [label for label in taught if label.removesuffix(", serpentine") == label or label.split(",")[0] not in taught]
         warn(
-            f"The dots look like those of {found.label}, and {model!r} was taught {', '.join(names)} only: ripples or grain may stay. "
+            f"The dots look like those of {found}, and {model!r} was taught {', '.join(names)} only: ripples or grain may stay. "
             "Use the model 'fast' (--model fast), which knows many methods.",
             OtherMethodWarning,
         )

@@ -121,6 +121,7 @@ class InverseHalftoner:
         self,
         source: str | os.PathLike,
         target: str | os.PathLike,
+        *,
         overwrite: bool = False,
         on_page: Callable[[int, int], None] | None = None,
         seed: int | None = None,

@@ -6,11 +6,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
-from sdk.errors import ModelError
+from sdk.errors import ModelError, OptionError
 
 SCHEMA_VERSION = 1
+LEAST_TILE = 64
+"""px"""
+
 TASKS = ("inverse-halftoning", "bit-depth-expansion", "halftoning")
 
 
@@ -69,6 +73,15 @@ class ModelMetadata:
     def input_planes(self) -> int:
         """C of the network's input: the picture's planes, the conditions, the noise."""
         return (3 if self.input_color == "rgb" else 1) + len(self.conditions) + self.needs_noise
+
+    def checked_tile(self, tile: int | None) -> int:
+        """px: ``tile``, or the model's own; an ``OptionError`` where it is none."""
+        asked = self.tile if tile is None else tile
+        if not isinstance(asked, Integral) or asked < LEAST_TILE or asked % self.size_multiple:
+            raise OptionError(
+                f"tile is {asked!r} px; it must be a whole number, at least {LEAST_TILE} and a multiple of {self.size_multiple}."
+            )
+        return int(asked)
 
     @property
     def smallest_tile(self) -> int:

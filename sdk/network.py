@@ -119,10 +119,7 @@ def _within(asked: int | None, usual: int, limit: int | None, where: str) -> int
 
 def check_tiles(metadata: ModelMetadata, tile: int | None, overlap: int | None) -> tuple[int, int]:
     """The tile and the overlap, or the model's: tiles overlap by twice the reach of the context. An ``OptionError`` says what will do."""
-    multiple = metadata.size_multiple
-    tile = metadata.tile if tile is None else tile
-    if not isinstance(tile, Integral) or tile < 64 or tile % multiple:
-        raise OptionError(f"tile is {tile!r} px; it must be a whole number, at least 64 and a multiple of {multiple}.")
+    tile = metadata.checked_tile(tile)
     if overlap is None:
         overlap = 2 * metadata.halo
         if overlap > tile // 3:
@@ -131,7 +128,7 @@ def check_tiles(metadata: ModelMetadata, tile: int | None, overlap: int | None) 
             )
     if not isinstance(overlap, Integral) or not 0 <= overlap <= tile // 3:
         raise OptionError(f"overlap is {overlap!r} px; it must be a whole number, 0..{tile // 3} (a third of the tile).")
-    return int(tile), int(overlap)
+    return tile, int(overlap)
 
 
 def _refuse_other_tasks(metadata: ModelMetadata, task: str, where: str) -> None:

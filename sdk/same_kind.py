@@ -12,9 +12,8 @@ from PIL import Image
 
 from sdk import files, formats
 from sdk.errors import ImageReadError, UnsupportedImageError
-from sdk.images import ACCEPTED, Picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
 
-ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
 Restore: TypeAlias = Callable[[Picture], Picture]
 
 
@@ -42,7 +41,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return files.encode(_restored(file.pages, _keeping_1_bit(restore, format), scale), format, file.loop)
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
-    raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
+    raise no_picture(image)
 
 
 def restore_batch(images: Iterable[ImageLike], run: Callable[[ImageLike], Any]) -> list[Any]:

@@ -11,9 +11,9 @@ import sdk
 from tests.published import result
 from tests.timing import median_ratio
 from training.data import photo_paths, read_grey
-from training.evaluate import centre_256
 from training.evaluate_cdh import PAPER, UNSEEN, mean_of
 from training.metrics import tone_psnr
+from training.testsets import centre_256
 
 STUDENTS = ("cdh-4step", "cdh-2step", "cdh-1step")
 TEACHER = "teacher, 50 DDIM steps"

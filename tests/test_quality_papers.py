@@ -12,8 +12,8 @@ from sdk.halftoning.palettes import quantise_bits
 from tests.published import result, rows
 from training import evaluate_colour, evaluate_companding, papers
 from training.data import photo_paths, read_grey, read_rgb
-from training.evaluate import PROTOCOL, centre_256
 from training.metrics import psnr
+from training.testsets import PROTOCOL, centre_256
 
 MISSED = pytest.mark.xfail(
     strict=True, raises=AssertionError, reason="trained for minutes on two shared CPU cores (docs/papers.md); it needs more"

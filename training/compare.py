@@ -26,11 +26,12 @@ from training.checkpoints import WEIGHTS, load_model, load_weights
 from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table
 from training.cost import kflop_per_pixel
 from training.errors import TrainingError, said_plainly
-from training.evaluate import DITHERS, PROTOCOL, measure, test_sets
+from training.evaluate import DITHERS, measure
 from training.metrics import Lpips
 from training.models import build
 from training.perceptual import VGG_WEIGHTS
 from training.results import lpips_of, write
+from training.testsets import PROTOCOL, sets_of
 from training.train import train
 from training.whole_pictures import machine, restorer
 
@@ -85,7 +86,7 @@ def load_comparison(only: list[str] | None = None) -> Comparison:
 
 def compare(comparison: Comparison, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Path | None = None) -> Iterator[dict]:
     """One row a contender, trained and measured as far as that is not done yet."""
-    sets = {name: photos for name, photos in test_sets(data).items() if name in SETS}
+    sets = {name: photos for name, photos in sets_of(data).items() if name in SETS}
     accelerator = Accelerator(mixed_precision="bf16")
     for contender in comparison.contenders:
         recipe, run = comparison.recipe(contender, steps), runs / contender.name

@@ -6,6 +6,7 @@ Draws crops of DIR/train with their targets to the right of them, each pixel as 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,8 @@ GAP = 6
 
 def contact_sheet(recipe: Recipe, data: Path, rows: int = 8, columns: int = 4, crop: int = 160) -> np.ndarray:
     """uint8 picture of rows x columns pairs, white between them."""
-    drawn = recipe.data
     planes = recipe.model.get("planes", 1)
-    pairs = Pairs(data / "train", drawn.families, crop, rows * columns, 1, drawn.seed, planes, drawn.margin, drawn.halftoning)
+    pairs = Pairs.of(data / "train", replace(recipe.data, crop=crop, batch=rows * columns), 1, planes)
     # without what the network is told
     inputs, targets = (as_pictures(batch[:, :planes]) for batch in pairs[0])
     cells = [_framed(np.concatenate([before, after], axis=1)) for before, after in zip(inputs, targets)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,12 +14,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sdk.images import from_unit
+from training.config import DataConfig
 from training.degradations import Degradation, degrade
 from training.errors import TrainingError
 
 LARGEST = 420
 """px of a photograph's shorter side; larger ones are shrunk to it, since crops of a camera's full size show hardly any detail."""
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+Item = TypeVar("Item")
 
 
 class DataError(TrainingError):
@@ -79,6 +84,11 @@ def read_photos(paths: Sequence[Path], planes: int) -> Iterator[np.ndarray]:
         raise DataError("\n".join(bad))
 
 
+def evenly(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """So many of them, evenly chosen, from the first on; all where there are fewer."""
+    return items[:: max(1, len(items) // count)][:count]
+
+
 def augment(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One of the eight flips and quarter turns."""
     region = np.rot90(region, int(rng.integers(4)))
@@ -115,6 +125,11 @@ class Pairs(Dataset):
             print(f"{len(self.photos)} of {len(photos)} photographs are used: {small} are smaller than {self.size} px, crop and margin.")
         self.families, self.crop, self.batch, self.steps, self.seed = tuple(families), crop, batch, steps, seed
         self.halftoning = halftoning
+
+    @classmethod
+    def of(cls, folder: Path, drawn: DataConfig, steps: int, planes: int = 1) -> Pairs:
+        """Those of a recipe's ``[data]``."""
+        return cls(folder, drawn.families, drawn.crop, drawn.batch, steps, drawn.seed, planes, drawn.margin, drawn.halftoning)
 
     def __len__(self) -> int:
         return self.steps

@@ -61,9 +61,9 @@ TERMS = ("trajectory", "truth", "lpips", "tone")
 def sample_ends(teacher: CDH, recipe: Recipe, data: Path, accelerator: Accelerator) -> tuple[dict[str, Tensor], int]:
     """``given`` and ``wanted`` crops, the ``noise`` that the teacher started from, and the ``ends`` it came to; all (N, 1, H, W) fp16.
     And of how many photographs the crops are."""
-    config, drawn = recipe.distillation, recipe.data
+    config = recipe.distillation
     count = math.ceil(config.crops / config.batch)
-    crops = Pairs(data / "train", drawn.families, drawn.crop, config.batch, count, drawn.seed + 1, 1, drawn.margin, drawn.halftoning)
+    crops = Pairs.of(data / "train", dataclasses.replace(recipe.data, batch=config.batch, seed=recipe.data.seed + 1), count)
     found: dict[str, list[Tensor]] = {"given": [], "wanted": [], "noise": [], "ends": []}
     for i in tqdm(range(count), desc="the teacher samples"):
         given, wanted = (picture.to(accelerator.device) for picture in crops[i])

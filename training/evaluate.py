@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -23,10 +22,10 @@ from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from training.baselines import FILTERS
-from training.data import DataError, photo_paths, read_grey
 from training.errors import said_plainly
-from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, result_of, software, write_json
+from training.metrics import Lpips
+from training.results import by_key, cell, lpips_of, mean_scores, parser, result_of, software, write_json
+from training.testsets import picture_counts, sets_of, tuning_pictures
 from training.tuning import tune
 
 BASELINES = "baselines"
@@ -55,53 +54,13 @@ DITHERS = (
     Dither("blue-noise", "blue-noise", {"size": 64, "seed": 100}),  # a mask that training never saw
     Dither("am-screen 6 px, 45 degrees", "am-screen", {"lpi": 100.0, "dpi": 600.0, "angle": 45.0}),
 )
-PROTOCOL = "coco_val50@256"
-"""The papers' pictures, as near as we have them: ``centre_256`` of COCO's."""
 EVERY_DITHER = ("kodak24",)
 """Test sets measured with all rows; the others with Floyd-Steinberg alone, unless they are asked for."""
-
-
-def centre_256(photo: np.ndarray) -> np.ndarray:
-    """Shorter side to 256 px by area, then the central 256x256 px: the protocol of the papers."""
-    scale = 256 / min(photo.shape[:2])
-    height, width = (max(256, round(extent * scale)) for extent in photo.shape[:2])
-    small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
-    top, left = (height - 256) // 2, (width - 256) // 2
-    return np.ascontiguousarray(small[top : top + 256, left : left + 256])
-
-
-def test_sets(data: Path, read: Callable[[Path], np.ndarray] = read_grey) -> dict[str, list[np.ndarray]]:  # noqa: PT028 - no test
-    """Name -> uint8 pictures, grey unless ``read`` gives colour, of every folder in data/test, and coco_val50 a second time at 256x256."""
-    folders = sorted(folder for folder in (data / "test").glob("*") if folder.is_dir())
-    if not folders:
-        raise DataError(f"{data}/test has no folders. Put test sets there, for example test/kodak24 with the 24 Kodak pictures.")
-    sets = {folder.name: [read(path) for path in photo_paths(folder)] for folder in folders}
-    if "coco_val50" in sets:
-        sets[PROTOCOL] = [centre_256(photo) for photo in sets["coco_val50"]]
-    return sets
-
-
-def picture_counts(data: Path) -> dict[str, int]:
-    """Of val and of every test set."""
-    folders = [data / "val", *sorted(folder for folder in (data / "test").glob("*") if folder.is_dir())]
-    return {folder.name: len(photo_paths(folder)) for folder in folders}
-
-
-def tuning_pictures(data: Path, count: int = 10) -> list[np.ndarray]:
-    """The centre of evenly chosen val pictures, on which the baselines are tuned."""
-    paths = photo_paths(data / "val")
-    return [centre_256(read_grey(path)) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
 def measure(restore: Restore, dither: Dither, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
     """Mean PSNR (dB), SSIM and LPIPS over the pictures of one set."""
     return mean_scores(((restore(dither(photo)), photo) for photo in photos), lpips)
-
-
-def mean_scores(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lpips: Lpips) -> dict[str, float]:
-    """The same of (restoration, photograph) pairs."""
-    means = np.mean([(psnr(restored, photo), ssim(restored, photo), lpips(restored, photo)) for restored, photo in pairs], axis=0)
-    return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
 
 
 def evaluate(
@@ -115,7 +74,7 @@ def evaluate(
 
     Sets but ``EVERY_DITHER`` are measured with Floyd-Steinberg alone, unless there are ``only`` these.
     """
-    sets = test_sets(data)
+    sets = sets_of(data)
     for name in only or ():
         if name not in sets:
             raise OptionError(f"{data}/test has no set {name!r}.{nearest(name, sets)}")
@@ -132,20 +91,20 @@ def evaluate(
 
 def evaluate_baselines(data: Path, lpips: Lpips) -> Iterator[dict]:
     """The rows of the Gaussian blur and non-local means, tuned for each method on val."""
-    pictures = tuning_pictures(data)
+    pictures = tuning_pictures(data, 10)
     return evaluate(lambda dither: tune(FILTERS, [((dither(photo),), photo) for photo in pictures]), data, lpips)
 
 
 def markdown(model: str, software: str, rows: list[dict], baselines: list[dict]) -> str:
-    """Two tables: all methods on the first set, then Floyd-Steinberg on all sets."""
+    """All methods on Kodak24, then Floyd-Steinberg on all sets, then what else was asked for."""
     rows = rows + baselines
     restorers = list(dict.fromkeys(row["restorer"] for row in rows))
-    scores = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
+    scores = by_key(rows)
     head = f"| | {' | '.join(restorers)} | gain, dB |\n|---|{'---|' * (len(restorers) + 1)}\n"
 
     def line(label: str, dither: str, set_name: str) -> str:
         found = [scores.get((restorer, dither, set_name)) for restorer in restorers]
-        cells = [f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" if row else "not measured" for row in found]
+        cells = [cell(row) if row else "not measured" for row in found]
         decibels = [row["psnr"] for row in found if row]
         gain = f"{decibels[0] - max(decibels[1:]):+.2f}" if 1 < len(decibels) == len(restorers) else ""
         return f"| {label} | {' | '.join(cells)} | {gain} |\n"

@@ -20,10 +20,11 @@ import sdk
 from training.checkpoints import load_model
 from training.data import DataError
 from training.errors import TrainingError, said_plainly
-from training.evaluate import DITHERS, PROTOCOL, Restore, dithers_named, measure, test_sets
+from training.evaluate import DITHERS, Restore, dithers_named, measure
 from training.metrics import Lpips
 from training.models.cdh import CDH
-from training.results import lpips_of, software, write, write_json
+from training.results import cell, lpips_of, software, write, write_json
+from training.testsets import PROTOCOL, sets_of
 from training.whole_pictures import machine, restorer
 
 LEARNT = ("floyd-steinberg", "jarvis-judice-ninke", "stucki", "burkes", "sierra")
@@ -49,7 +50,7 @@ def measure_all(
 
     Rows of a restorer that was another model then are measured anew.
     """
-    sets, dithers = test_sets(data), dithers_named(chosen)
+    sets, dithers = sets_of(data), dithers_named(chosen)
     if missing := {PROTOCOL, "kodak24"} - set(sets):
         raise DataError(f"{data}/test lacks {' and '.join(sorted(missing))} (coco_val50@256 is made of the pictures in coco_val50).")
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
@@ -82,8 +83,8 @@ def page(result: dict) -> str:
     rows = result["rows"]
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
 
-    def cell(scores: dict[str, float] | None) -> str:
-        return f"{scores['psnr']:.2f} / {scores['ssim']:.3f} / {scores['lpips']:.3f}" if scores else "not measured"
+    def cell_of(scores: dict[str, float] | None) -> str:
+        return cell(scores) if scores else "not measured"
 
     def kodak(title: str) -> dict | None:
         return next((row for row in rows if row["restorer"] == title and row["set"] == "kodak24"), None)
@@ -98,12 +99,12 @@ def page(result: dict) -> str:
     ]
     for title in titles:
         unseen, all_nine = mean_of(rows, title, UNSEEN), mean_of(rows, title, LEARNT + UNSEEN)
-        lines.append(f"| {title} | {cell(unseen)} | {cell(all_nine)} | {cell(kodak(title))} |")
+        lines.append(f"| {title} | {cell_of(unseen)} | {cell_of(all_nine)} | {cell_of(kodak(title))} |")
     lines.append(f"\n| COCO at 256 | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
     for dither in LEARNT + UNSEEN:
         found = {row["restorer"]: row for row in rows if row["dither"] == dither and row["set"] == PROTOCOL}
         mark = "" if dither in LEARNT else " (unseen)"
-        lines.append(f"| {dither}{mark} | {' | '.join(cell(found.get(title)) for title in titles)} |")
+        lines.append(f"| {dither}{mark} | {' | '.join(cell_of(found.get(title)) for title in titles)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -22,11 +22,12 @@ from sdk.errors import OptionError, nearest
 from sdk.halftone_network import PALETTE_KIND
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
-from training.data import photo_paths, read_rgb
+from training.data import read_rgb
 from training.errors import TrainingError, said_plainly
-from training.evaluate import PROTOCOL, Restore, Restorers, centre_256, test_sets
-from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, present, result_of, write_json
+from training.evaluate import Restore, Restorers
+from training.metrics import Lpips, psnr
+from training.results import by_key, cell, lpips_of, mean_scores, parser, present, result_of, write_json
+from training.testsets import PROTOCOL, sets_of, tuning_pictures
 from training.tuning import Filters, tune
 
 
@@ -83,10 +84,8 @@ FILTERS: Filters = {
 def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequence[str] | None = None) -> Iterator[dict]:
     """One row a kind, test set and restorer (all, or ``only`` these titles). ``worst_gain``: dB above the input of the picture that
     gained least."""
-    sets = test_sets(data, read_rgb)
-    there = present(EVERY_SET, sets, data)
-    paths = photo_paths(data / "val")
-    tuning = [centre_256(read_rgb(path)) for path in paths[:: max(1, len(paths) // 12)][:12]]
+    sets = sets_of(data, read_rgb)
+    there, tuning = present(EVERY_SET, sets, data), tuning_pictures(data, 12, read_rgb)
     for row in tqdm(PALETTES if PALETTE_KIND in model.metadata.kinds else HALFTONES, desc="kinds"):
         restorers: Restorers = {model.metadata.name: ({}, model.run)}
         for grey in row.grey_models:
@@ -106,32 +105,18 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequen
 
 
 def measure(restore: Restore, row: Row, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
-    scores = []
-    for photo in photos:
-        picture = row(photo)
-        restored = restore(picture)
-        decibels = psnr(restored, photo)
-        scores.append((decibels, ssim(restored, photo), lpips(restored, photo), decibels - psnr(picture, photo)))
-    values = np.array(scores)
-    means = values.mean(axis=0)
-    return {
-        "psnr": round(float(means[0]), 3),
-        "ssim": round(float(means[1]), 4),
-        "lpips": round(float(means[2]), 4),
-        "worst_gain": round(float(values[:, 3].min()), 3),
-    }
+    pictures = [row(photo) for photo in photos]
+    restored = [restore(picture) for picture in pictures]
+    gains = [psnr(after, photo) - psnr(before, photo) for before, after, photo in zip(pictures, restored, photos)]
+    return {**mean_scores(zip(restored, photos), lpips), "worst_gain": round(min(gains), 3)}
 
 
 def with_new(rows: list[dict], new: list[dict]) -> list[dict]:
     """``rows``, those of the same kind, set and restorer as a new one replaced."""
-
-    def key(row: dict) -> tuple[str, str, str]:
-        return row["restorer"], row["dither"], row["set"]
-
-    replaced = {key(row): row for row in new}
-    if unknown := replaced.keys() - {key(row) for row in rows}:
+    before, replaced = by_key(rows), by_key(new)
+    if unknown := replaced.keys() - before.keys():
         raise TrainingError(f"The table has no row {' / '.join(sorted(unknown)[0])} to measure anew. Measure it whole, without --only.")
-    return [replaced.get(key(row), row) for row in rows]
+    return list((before | replaced).values())
 
 
 def page(results: list[dict]) -> str:
@@ -150,7 +135,7 @@ def page(results: list[dict]) -> str:
 def section(result: dict) -> str:
     model, rows = result["model"], result["rows"]
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
-    score = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
+    score = by_key(rows)
     lines = [
         f"## `{model}`\n",
         f"By `python -m training.evaluate_colour {model} --data DIR -o docs` ({result['software']}).\n",
@@ -158,7 +143,7 @@ def section(result: dict) -> str:
     ]
     for dither, set_name in dict.fromkeys((row["dither"], row["set"]) for row in rows):
         found = [score.get((title, dither, set_name)) for title in titles]
-        cells = " | ".join(f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" if row else "" for row in found)
+        cells = " | ".join(cell(row) if row else "" for row in found)
         ours = score[model, dither, set_name]
         gain = ours["psnr"] - max(row["psnr"] for row in found[1:] if row)
         lines.append(f"| {set_name}, {dither} | {cells} | {gain:+.2f} | {ours['worst_gain']:+.2f} |")

@@ -17,9 +17,9 @@ import sdk
 from sdk.halftoning.palettes import quantise_bits
 from training.data import read_grey, read_rgb
 from training.errors import said_plainly
-from training.evaluate import PROTOCOL, test_sets
-from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, present, result_of, write
+from training.metrics import Lpips
+from training.results import by_key, cell, lpips_of, mean_scores, parser, present, result_of, write
+from training.testsets import PROTOCOL, sets_of
 
 BITS = (1, 2, 3, 4, 5)
 SETS = (PROTOCOL, "kodak24")
@@ -46,22 +46,18 @@ def evaluate(model: sdk.BitDepthExpander, data: Path, lpips: Lpips) -> Iterator[
         MIDDLE: middle,
     }
     for colour, read in COLOURS.items():
-        sets = test_sets(data, read)
+        sets = sets_of(data, read)
         for set_name in present(SETS, sets, data):
             for bits in tqdm(BITS, desc=f"{set_name}, {colour}"):
                 for title, restore in restorers.items():
-                    scores = []
-                    for photo in sets[set_name]:
-                        restored = restore(quantise_bits(photo, bits), bits)
-                        scores.append((psnr(restored, photo), ssim(restored, photo), lpips(restored, photo)))
-                    means = dict(zip(("psnr", "ssim", "lpips"), np.mean(scores, axis=0).round(4).tolist()))
+                    means = mean_scores(((restore(quantise_bits(photo, bits), bits), photo) for photo in sets[set_name]), lpips)
                     yield {"restorer": title, "dither": f"{bits} bits, {colour}", "set": set_name, "settings": {}, **means}
 
 
 def page(result: dict) -> str:
     """companding.md from the JSON."""
     model, rows = result["model"], result["rows"]
-    score = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
+    score = by_key(rows)
     lines = [
         f"# `{model}`: few bits to many\n",
         f"By `python -m training.evaluate_companding {model} --data DIR -o docs` ({result['software']}): PSNR (dB) / SSIM / LPIPS.\n",
@@ -71,7 +67,7 @@ def page(result: dict) -> str:
     ]
     for dither, set_name in dict.fromkeys((row["dither"], row["set"]) for row in rows):
         found = [score[title, dither, set_name] for title in (model, MIDDLE, AS_IT_IS)]
-        cells = " | ".join(f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" for row in found)
+        cells = " | ".join(map(cell, found))
         bits, colour = dither.split(" bits, ")
         paper = "{:.2f} / {:.2f}".format(*PAPER[colour][int(bits)]) if "256" in set_name else ""
         lines.append(f"| {set_name}, {dither} | {cells} | {paper} |")

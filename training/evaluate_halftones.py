@@ -20,10 +20,10 @@ import sdk
 from training.checkpoints import load_model
 from training.data import photo_paths, read_grey
 from training.errors import TrainingError, said_plainly
-from training.evaluate import centre_256
 from training.metrics import TONE_SIGMA, tone_error
 from training.models.cdh import HalftoneCDH
 from training.results import software, write
+from training.testsets import centre_256
 from training.whole_pictures import runner
 
 Halftone = Callable[[np.ndarray, int], np.ndarray]
@@ -74,7 +74,9 @@ def measured(title: str, halftone: Halftone, photos: list[np.ndarray]) -> dict:
     """A row; ``psnr`` is that of the tones."""
     flat, error = np.full((SIDE, SIDE), 96, np.uint8), float(np.mean([tone_error(halftone(photo, 0), photo) for photo in photos]))
     return {
-        **{"restorer": title, "dither": "tones", "set": "kodak24"},
+        "restorer": title,
+        "dither": "tones",
+        "set": "kodak24",
         "psnr": round(20 * float(np.log10(255 / error)), 3),
         "tone_error": round(error, 3),
         "low_frequency_dB": {str(grey): round(low_frequency_power(halftone, grey), 2) for grey in GREYS},
@@ -149,9 +151,9 @@ def main() -> None:
     rows = [measured(title, halftone, photos) for title, halftone in halftones.items()]
     teachers = f" --teachers {' '.join(map(str, options.teachers))}" if options.teachers else ""
     command = f"python -m training.evaluate_halftones {' '.join(options.models)}{teachers} --data DIR -o docs"
-    plot(halftones, options.output / "images" / "halftone_spectra.png")
     result = {"model": "halftones", "command": command, "software": software(), "rows": rows}
     write(options.output, "halftones", result, page(result))
+    plot(halftones, options.output / "images" / "halftone_spectra.png")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from training.config import load_recipe
 from training.data import photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
 from training.errors import said_plainly
-from training.metrics import Lpips, psnr, ssim
-from training.results import lpips_of, parser, present, result_of, write
+from training.metrics import Lpips
+from training.results import by_key, cell, lpips_of, mean_scores, parser, present, result_of, write
 from training.scanning import PrintScan
 from training.tuning import Filters, tune
 
@@ -102,13 +102,9 @@ def measure_prints(data: Path, restorer: sdk.InverseHalftoner, lpips: Lpips, lim
         tuning = simulated_prints(data / "val", colour, limit=12)
         restorers |= tune(FILTERS, [((scan, period), tone) for scan, tone, period in tuning])
         for set_name in sets:
-            scores: dict[str, list[tuple[float, float, float]]] = {title: [] for title in restorers}
-            for scan, tone, period in simulated_prints(data / "test" / set_name, colour, limit):
-                for title, (_, restore) in restorers.items():
-                    restored = restore(scan, period)
-                    scores[title].append((psnr(restored, tone), ssim(restored, tone), lpips(restored, tone)))
-            for title, (settings, _) in restorers.items():
-                means = dict(zip(("psnr", "ssim", "lpips"), np.mean(scores[title], axis=0).round(4).tolist()))
+            prints = list(simulated_prints(data / "test" / set_name, colour, limit))
+            for title, (settings, restore) in restorers.items():
+                means = mean_scores(((restore(scan, period), tone) for scan, tone, period in prints), lpips)
                 yield {"restorer": title, "dither": f"{colour} print", "set": set_name, "settings": settings, **means}
 
 
@@ -136,7 +132,7 @@ def page(result: dict) -> str:
     """scans.md from the JSON."""
     model, rows, scans = result["model"], result["rows"], result["scans"]
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
-    score = {(row["restorer"], row["dither"], row["set"]): row for row in rows}
+    score = by_key(rows)
     ours = any(row["scan"].startswith("ad_airplane6") for row in scans)
     low, high = load_recipe("scan").data.prints[0].print.period
     limit = f" --limit {result['limit']}" if result["limit"] else ""
@@ -153,7 +149,7 @@ def page(result: dict) -> str:
     ]
     for dither, set_name in dict.fromkeys((row["dither"], row["set"]) for row in rows):
         found = [score[title, dither, set_name] for title in titles]
-        cells = " | ".join(f"{row['psnr']:.2f} / {row['ssim']:.3f} / {row['lpips']:.3f}" for row in found)
+        cells = " | ".join(map(cell, found))
         gain = found[0]["psnr"] - max(row["psnr"] for row in found[1:])
         ratio = found[0]["lpips"] / min(row["lpips"] for row in found[1:])
         lines.append(f"| {set_name}, {dither} | {cells} | {gain:+.2f} | {ratio:.2f} |")

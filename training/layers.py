@@ -28,11 +28,11 @@ from training.config import LossConfig, OptimiserConfig, Recipe, ValidationConfi
 from training.data import as_pictures, as_tensor, read_rgb
 from training.degradations import BitDepth, Degradation, HalftoneFamily
 from training.errors import TrainingError, said_plainly
-from training.evaluate import PROTOCOL, mean_scores, test_sets
 from training.evaluate_companding import BITS
 from training.metrics import Lpips
 from training.perceptual import VGG_WEIGHTS, layer_names
-from training.results import lpips_of, write
+from training.results import cell, lpips_of, mean_scores, write
+from training.testsets import PROTOCOL, sets_of
 
 STUDY = Path(__file__).with_suffix(".toml")
 KINDS: dict[str, dict[str, Degradation]] = {
@@ -70,7 +70,7 @@ def load_study() -> Study:
 
 def study(plan: Study, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Path) -> Iterator[dict]:
     """One row a task and loss, trained and measured as far as that is not done yet."""
-    photos = test_sets(data, read_rgb).get(PROTOCOL)
+    photos = sets_of(data, read_rgb).get(PROTOCOL)
     if photos is None:
         raise TrainingError(f"{data}/test has no coco_val50, on which the layers are compared.")
     layers, accelerator = layer_names(vgg), Accelerator(mixed_precision="bf16")
@@ -132,7 +132,7 @@ def table(rows: list[dict]) -> list[str]:
     kinds = list(rows[0]["scores"])
     lines = [f"| loss on | s a step | {' | '.join(kinds)} |", f"|---|{'---|' * (len(kinds) + 1)}"]
     for row in rows:
-        cells = (f"{score['psnr']:.2f} / {score['ssim']:.3f} / {score['lpips']:.3f}" for score in row["scores"].values())
+        cells = (cell(score) for score in row["scores"].values())
         lines.append(f"| {row['loss']} | {row['seconds_per_step']:.2f} | {' | '.join(cells)} |")
     return lines
 

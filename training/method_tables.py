@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sdk.analysis.methods import ENOUGH, LABELS, PATTERNS, TABLE, count_patterns, log_chances, own_likelihood
 from sdk.halftoning import halftone
 from training.arguments import count
-from training.data import photo_paths, read_grey
+from training.data import evenly, photo_paths, read_grey
 from training.errors import said_plainly
 
 ACCEPTED = 97
@@ -62,8 +62,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=count, default=400, help="how many photographs, evenly chosen (default: 400)")
     parser.add_argument("-o", "--output", type=Path, default=TABLE, help="file to write (default: the SDK's)")
     options = parser.parse_args()
-    paths = photo_paths(options.data / "train")
-    chosen = paths[:: max(1, len(paths) // options.pictures)][: options.pictures]
+    chosen = evenly(photo_paths(options.data / "train"), options.pictures)
     white, misfit = tabulate([read_grey(path) for path in chosen])
     np.savez_compressed(options.output, white=white, misfit=misfit)
     print(f"{len(LABELS)} methods, {len(chosen)} photographs: {options.output}")

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.errors import said_plainly
-from training.evaluate import PROTOCOL
 from training.evaluate_cdh import LEARNT, UNSEEN, mean_of
 from training.evaluate_cdh import PAPER as CDH_TABLE_1
 from training.evaluate_companding import BITS, PAPER
 from training.layers import table as layer_table
+from training.testsets import PROTOCOL
 
 PRL_TABLE_1 = {"PRL": (29.705, 0.8797), "PRL, squared error alone": (29.914, 0.8854)}
 """Xia & Wong (2018), Table 1: PSNR and SSIM on their split of PASCAL VOC at 256x256 px."""

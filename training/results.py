@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import onnxruntime
 
 from sdk.metadata import ModelMetadata
 from sdk.whole_files import write_whole
 from training.data import DataError
-from training.metrics import Lpips
+from training.metrics import Lpips, psnr, ssim
 
 LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
 
@@ -41,6 +42,22 @@ def software() -> str:
 def result_of(model: ModelMetadata, rows: list[dict]) -> dict:
     """What a table's JSON holds: which weights were measured, on what software, and the rows."""
     return {"model": model.name, "training": model.training, "software": software(), "rows": rows}
+
+
+def mean_scores(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lpips: Lpips) -> dict[str, float]:
+    """Mean PSNR (dB), SSIM and LPIPS of (restoration, photograph) pairs."""
+    means = np.mean([(psnr(restored, photo), ssim(restored, photo), lpips(restored, photo)) for restored, photo in pairs], axis=0)
+    return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
+
+
+def cell(scores: Mapping[str, float]) -> str:
+    """Of a page's table."""
+    return f"{scores['psnr']:.2f} / {scores['ssim']:.3f} / {scores['lpips']:.3f}"
+
+
+def by_key(rows: Iterable[dict]) -> dict[tuple[str, str, str], dict]:
+    """(restorer, dither, set) -> row."""
+    return {(row["restorer"], row["dither"], row["set"]): row for row in rows}
 
 
 def present(wanted: Sequence[str], sets: Collection[str], data: Path) -> list[str]:

@@ -29,7 +29,7 @@ from sdk.images import from_unit, to_unit
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_checkpoint, save_checkpoint, save_weights
 from training.config import OptimiserConfig, Recipe, RecipeError, load_recipe
-from training.data import DataError, Pairs, as_pictures, as_tensor, photo_paths, read_photos
+from training.data import DataError, Pairs, as_pictures, as_tensor, evenly, photo_paths, read_photos
 from training.degradations import with_method
 from training.errors import TrainingError, said_plainly
 from training.losses import Loss
@@ -72,9 +72,8 @@ def train(
         done, spent = progress["steps"], progress["seconds"]
         before = {key: progress[key] for key in ("before", "before_data") if key in progress}
     total = steps or (10**9 if minutes else recipe.steps)
-    drawn, planes = recipe.data, recipe.model.get("planes", 1)
     examples = validation_set(data / "val", recipe, size_multiple_of(model, recipe))
-    pairs = Pairs(data / "train", drawn.families, drawn.crop, drawn.batch, total, drawn.seed, planes, drawn.margin, drawn.halftoning)
+    pairs = Pairs.of(data / "train", recipe.data, total, recipe.model.get("planes", 1))
     loader = DataLoader(Subset(pairs, range(done, total)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
     model, *optimisers, loader = accelerator.prepare(model, *optimisers, loader)
     board = SummaryWriter(str(run / "tensorboard"), purge_step=done)
@@ -182,8 +181,7 @@ Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
 def validation_set(folder: Path, recipe: Recipe, multiple: int, size: int = 256) -> Examples:
     """Method -> (input tensor, true picture as uint8) pairs: the central size x size of evenly chosen val pictures, or what they have of it
     in multiples of ``multiple``."""
-    paths = photo_paths(folder)
-    chosen = paths[:: max(1, len(paths) // recipe.validation.pictures)][: recipe.validation.pictures]
+    chosen = evenly(photo_paths(folder), recipe.validation.pictures)
     photos = []
     for path, photo in zip(chosen, read_photos(chosen, recipe.model.get("planes", 1))):
         height, width = (min(size, extent) // multiple * multiple for extent in photo.shape[:2])

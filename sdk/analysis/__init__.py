@@ -26,16 +26,15 @@ from sdk.analysis.rules import without_rules
 from sdk.analysis.screens import OF_DOTS, Screen, find_screen
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
-from sdk.errors import OptionError, UnsupportedImageError
+from sdk.errors import OptionError
 from sdk.headers import resolution
-from sdk.images import ACCEPTED, from_unit, is_grey, picture_from_array, picture_from_pil, to_unit
+from sdk.images import ImageLike, from_unit, is_grey, no_picture, picture_from_array, picture_from_pil, to_unit
 
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
 
 KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
 
-ImageLike: TypeAlias = str | os.PathLike | bytes | Image.Image | np.ndarray
 Windows: TypeAlias = list[np.ndarray]
 
 
@@ -93,7 +92,7 @@ def analyze(image: ImageLike, dpi: float | None = None) -> Analysis:
     if isinstance(image, (str, os.PathLike, bytes)):
         page = files.read(image, first_page_only=True).pages[0]
         return analyze_pixels(page.pixels, dpi if dpi is not None else page.header.dpi[0] if page.header.dpi else None)
-    raise UnsupportedImageError(f"Found a {type(image).__name__}; give a path, bytes, a PIL image or a numpy array. {ACCEPTED}")
+    raise no_picture(image)
 
 
 def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
@@ -108,8 +107,7 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
             low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
-            method = find_method(pixels, float(low + high) / 2 / 255 if high > low else 0.5)
-            return replace(found, method=method.label if method else None)
+            return replace(found, method=find_method(pixels, float(low + high) / 2 / 255 if high > low else 0.5))
         if found:
             return found
     return _judge_spectrum(windows, dpi)

@@ -11,7 +11,6 @@ rest. Else nobody is named: text, scans, methods not in the table, dots that wer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,17 +43,6 @@ BLOCK = 128
 """Side of the blocks of a page, px."""
 EXPLAINED = 0.1
 """Share of the mixed surroundings of a page that must lie in blocks that a method explains."""
-
-
-@dataclass(frozen=True)
-class MethodFound:
-    """The likeliest method, one of ``LABELS``."""
-
-    label: str
-    margin: float
-    """How much likelier it is than the second, bits a pixel."""
-    misfit: float
-    """How much less likely the picture is by that method's habits than by its own, bits a pixel."""
 
 
 def label_of(method: str, parameters: Mapping[str, Any]) -> str | None:
@@ -93,8 +81,8 @@ def count_patterns(white: np.ndarray) -> np.ndarray:
     return counts
 
 
-def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray | None = None) -> MethodFound | None:
-    """The method of HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike.
+def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray | None = None) -> str | None:
+    """The method, one of ``LABELS``, of HxW or HxWx3 of any accepted dtype, cut at ``threshold``; channels are taken to be halftoned alike.
 
     counts: ``count_patterns`` of it, added up over the channels, where a GPU has counted already.
     """
@@ -107,23 +95,23 @@ def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray |
     return method_of_counts(counts) or _method_of_parts(planes)
 
 
-def _method_of_parts(planes: Sequence[np.ndarray]) -> MethodFound | None:
+def _method_of_parts(planes: Sequence[np.ndarray]) -> str | None:
     """The method of the blocks that some method explains, if these are no mere accidents: not too few, and most of them agree."""
     height, width = planes[0].shape
     every = every_nth(height, width)  # of a large page, blocks along diagonals, so that no part of it is passed over
     places = [(y, x) for y in range(0, height, BLOCK) for x in range(0, width, BLOCK) if (x + y) // BLOCK % every == 0]
     blocks = [np.sum([count_patterns(plane[y : y + BLOCK, x : x + BLOCK]) for plane in planes], axis=0) for y, x in places]
-    explained = [(counts, found.label) for counts in blocks if (found := method_of_counts(counts))]
+    explained = [(counts, found) for counts in blocks if (found := method_of_counts(counts))]
     if not explained:
         return None
     together = np.sum([counts for counts, _ in explained], axis=0)
     found = method_of_counts(together)
-    agree = sum(found is not None and label == found.label for _, label in explained)
+    agree = sum(label == found for _, label in explained)
     enough = together[2:-2].sum() >= EXPLAINED * np.sum(blocks, axis=0)[2:-2].sum()
     return found if enough and agree > len(explained) / 2 else None
 
 
-def method_of_counts(counts: np.ndarray) -> MethodFound | None:
+def method_of_counts(counts: np.ndarray) -> str | None:
     """(PATTERNS,) as of ``count_patterns``; None where no method of the table would have made such a picture."""
     counts = counts.reshape(-1, 2).copy()
     counts[[0, -1]] = 0  # in plain black and white all methods do the same
@@ -133,9 +121,8 @@ def method_of_counts(counts: np.ndarray) -> MethodFound | None:
     bits, limits = _habits()
     likelihoods = bits @ counts.ravel().astype(np.float32) / pixels
     best = int(likelihoods.argmax())
-    margin = likelihoods[best] - np.partition(likelihoods, -2)[-2]
-    misfit = own_likelihood(counts) - likelihoods[best]
-    return MethodFound(LABELS[best], float(margin), float(misfit)) if misfit <= limits[best] else None
+    misfit = own_likelihood(counts) - likelihoods[best]  # how much less likely by that method's habits than by its own, bits a pixel
+    return LABELS[best] if misfit <= limits[best] else None
 
 
 def own_likelihood(counts: np.ndarray) -> float:

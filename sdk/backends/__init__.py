@@ -96,9 +96,9 @@ def open_backend(
         return model, f"the model on {model.name}"
     threads = thread_count(threads)
     if device not in DEVICES:
-        raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
+        raise OptionError(f"Device {device!r} is unknown.{nearest(str(device), DEVICES)}")
     if backend not in BACKENDS:
-        raise OptionError(f"Backend {backend!r} is unknown.{nearest(str(backend), BACKENDS)} Use one of {', '.join(map(repr, BACKENDS))}.")
+        raise OptionError(f"Backend {backend!r} is unknown.{nearest(str(backend), BACKENDS)}")
     if precision not in (None, *PRECISIONS):
         raise OptionError(f"Precision {precision!r} is unknown.{nearest(str(precision), PRECISIONS)}")
     path = Path(os.fspath(model))

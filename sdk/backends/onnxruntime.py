@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 from sdk.backends import thread_count
-from sdk.errors import DeviceError, InferenceError, ModelError
+from sdk.errors import DeviceError, InferenceError, ModelError, OptionError, nearest
 from sdk.onnx_precision import precision_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -37,7 +37,7 @@ class OnnxRuntimeBackend:
         if device == "auto":
             device = "cuda" if PROVIDERS["cuda"] in available else "cpu"
         if device not in PROVIDERS:
-            raise DeviceError(f"Device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'.")
+            raise OptionError(f"Device {device!r} is unknown.{nearest(str(device), ('auto', *PROVIDERS))}")
         if PROVIDERS[device] not in available:
             raise DeviceError(
                 f"Device {device!r} was asked for, but this onnxruntime offers {', '.join(available)}. "

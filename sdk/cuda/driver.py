@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from sdk.errors import DeviceError, MissingDependencyError, nearest
+from sdk.errors import DeviceError, MissingDependencyError, OptionError, nearest
 
 DRIVERS = ("cuda-bindings", "pycuda")
 Extent: TypeAlias = tuple[int, int, int]
@@ -112,7 +112,7 @@ def open_driver(name: str = "auto", device: int = 0) -> Driver:
     Raises ``MissingDependencyError`` where none is, and ``DeviceError`` where there is no usable GPU.
     """
     if name not in ("auto", *DRIVERS):
-        raise DeviceError(f"The CUDA driver layer {name!r} is unknown.{nearest(name, ['auto', *DRIVERS])}")
+        raise OptionError(f"The CUDA driver layer {name!r} is unknown.{nearest(name, ['auto', *DRIVERS])}")
     if name != "pycuda":
         try:
             from sdk.cuda.with_cuda_bindings import CudaBindingsDriver

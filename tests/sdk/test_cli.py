@@ -192,10 +192,10 @@ def test_an_unexpected_fault_is_one_failed_file(
     make(dots, "in/a.png", "in/b.png")
     run_file = sdk.Halftoner.run_file
 
-    def faulty(halftoner: sdk.Halftoner, source: Path, *arguments: object) -> None:
+    def faulty(halftoner: sdk.Halftoner, source: Path, target: Path, **options: Any) -> None:
         if source.name == "a.png":
             raise KeyError("a fault of ours")
-        run_file(halftoner, source, *arguments)
+        run_file(halftoner, source, target, **options)
 
     monkeypatch.setattr(sdk.Halftoner, "run_file", faulty)
     assert main(["halftone", "in", "-o", "out"]) == 1

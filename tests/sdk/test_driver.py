@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sdk.cuda.driver import DRIVERS, Driver, open_driver
-from sdk.errors import DeviceError, MissingDependencyError
+from sdk.errors import DeviceError, MissingDependencyError, OptionError
 
 HERE = Path(__file__).parent
 KERNEL = 'extern "C" __global__ void negate(float *v, int n) { int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) v[i] = -v[i]; }'
@@ -77,7 +77,7 @@ def test_without_a_gpu_the_error_says_what_to_do(no_gpu: None) -> None:
 
 
 def test_unknown_layer() -> None:
-    with pytest.raises(DeviceError, match="Known: auto, cuda-bindings, pycuda"):
+    with pytest.raises(OptionError, match="Known: auto, cuda-bindings, pycuda"):
         open_driver("opencl")
 
 

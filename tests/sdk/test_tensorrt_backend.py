@@ -368,7 +368,7 @@ def test_onnx_models_run_as_before() -> None:
 
 
 def test_what_cannot_be_had_is_an_error(tmp_path: Path, no_gpu: None) -> None:
-    with pytest.raises(DeviceError, match="'tpu' is unknown"):
+    with pytest.raises(OptionError, match="'tpu' is unknown"):
         open_backend("fast", "tpu")
     with pytest.raises(DeviceError, match="does not run on the CPU"):
         open_backend(tmp_path / "x.engine", "cpu")
