@@ -44,7 +44,7 @@ clean:  ## remove the environment and what was made
 	touch $@
 
 .venv/.demo: pyproject.toml | .venv/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt --editable '.[demo]'
 	touch $@
 
 .venv/.dev: pyproject.toml tests/constraints.txt | .venv/bin/pip

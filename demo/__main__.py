@@ -12,7 +12,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="(default: %(default)s)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that uploads and results are deleted on the way out
+    for name in ("SIGTERM", "SIGHUP"):  # so that uploads and results are deleted on the way out; Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit())
     try:
         app = serve(options.host, options.port)
     except OSError:

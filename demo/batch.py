@@ -7,13 +7,24 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import gradio as gr
 
 from demo import models
 from demo.restore import download_button
-from demo.workspace import MOST_FILES, MOST_UNPACKED_BYTES, errors_shown, given, new_folder, public_text
+from demo.workspace import (
+    MOST_FILES,
+    MOST_PICTURES,
+    MOST_UNPACKED_BYTES,
+    check_open,
+    errors_shown,
+    given,
+    new_folder,
+    public_text,
+    refusal,
+)
 from sdk.formats import READ_SUFFIXES, restored_suffix
 
 
@@ -28,42 +39,60 @@ def batch(
     Returns a report as Markdown and a zip of the restored files.
     """
     if not sources:
-        raise gr.Error("There are no files yet: drop pictures or a zip file into the field.", print_exception=False)
+        raise refusal("There are no files yet: drop pictures or a zip file into the field.")
     if len(sources) > MOST_FILES:
-        raise gr.Error(f"{len(sources)} files are too many for this demo; give up to {MOST_FILES} at once.", print_exception=False)
+        raise refusal(f"{len(sources)} files are too many for this demo; give up to {MOST_FILES} at once.")
     folder = new_folder(request)
-    sources = _kept(sources, folder / "given")
-    pictures, failed = _pictures([Path(source) for source in sources], folder / "unpacked")
+    pictures, failed = _pictures(_kept(sources, folder / "given"), folder / "unpacked")
     if not pictures and not failed:
-        raise gr.Error(f"No pictures found. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.", print_exception=False)
+        raise refusal(f"No pictures found. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
     done: list[tuple[str, str]] = []
     archive = folder / "restored.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:  # pictures are compressed already
         for i, (place, path) in enumerate(pictures):
-            if not archive.is_file():  # it went with its session: nobody waits for the rest
-                shutil.rmtree(folder, ignore_errors=True)
-                raise gr.Error("The tab was closed.", print_exception=False)
+            check_open(folder)
             progress((i, len(pictures)), desc=place.name, unit="files")
             try:
                 done.append((str(place), _restore_into(target, place, path, model, folder)))
             except gr.Error as error:
                 failed.append((str(place), error.message))
+            except Exception as error:  # of ours, or of the disk: what is done already is not lost for it
+                failed.append((str(place), public_text(f"unexpected {type(error).__name__} ({error}); please report it")))
     for used in ("given", "unpacked"):
         shutil.rmtree(folder / used, ignore_errors=True)
     return _report(done, failed), str(archive)
 
 
-def _kept(sources: Sequence[str], folder: Path) -> list[str]:
+@dataclass
+class Room:
+    """What the zips of one batch may still unpack."""
+
+    pictures: int = MOST_PICTURES
+    size: int = MOST_UNPACKED_BYTES
+
+    def has(self, entries: Sequence[zipfile.ZipInfo]) -> bool:
+        """Whether there is room for them; then it is taken."""
+        size = sum(entry.file_size for entry in entries)
+        if len(entries) > self.pictures or size > self.size:
+            return False
+        self.pictures -= len(entries)
+        self.size -= size
+        return True
+
+
+def _kept(sources: Sequence[str], folder: Path) -> list[Path]:
     """The uploads under second names, since Gradio deletes its own after an hour, and a batch may take longer."""
     kept = []
     for i, source in enumerate(map(Path, sources)):
         place = folder / str(i) / source.name
         place.parent.mkdir(parents=True)
+        if not source.is_file():
+            raise refusal(f"The server has deleted {source.name} meanwhile, since it keeps files for an hour; drop it again.")
         try:
             place.hardlink_to(source)
         except OSError:  # a file system without such links
             shutil.copyfile(source, place)
-        kept.append(str(place))
+        kept.append(place)
     return kept
 
 
@@ -98,13 +127,14 @@ def _free_name(place: PurePosixPath, taken: set[str]) -> str:
 def _pictures(sources: Sequence[Path], folder: Path) -> tuple[list[tuple[PurePosixPath, Path]], list[tuple[str, str]]]:
     """(place in the result, file) of each file given and of each picture in the zips among them; (name, message) of bad zips."""
     found, failed = [], []
+    room = Room()
     for i, source in enumerate(sources):
         if source.suffix.lower() != ".zip":
             found.append((PurePosixPath(source.name), source))
             continue
         try:
             with zipfile.ZipFile(source) as archive:
-                pictures, damaged = _unpack(archive, source.name, folder / str(i))
+                pictures, damaged = _unpack(archive, source.name, folder / str(i), room)
         except UNPACKING_ERRORS as error:
             pictures, damaged = [], [(source.name, _cannot_be_unpacked(source.name, error))]
         found += pictures
@@ -112,7 +142,7 @@ def _pictures(sources: Sequence[Path], folder: Path) -> tuple[list[tuple[PurePos
     return found, failed
 
 
-UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError)
+UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 """What damage, unknown compression and encryption raise."""
 
 
@@ -120,13 +150,16 @@ def _cannot_be_unpacked(name: str, error: Exception) -> str:
     return f"{name} cannot be unpacked ({public_text(str(error))}); pack it again."
 
 
-def _unpack(archive: zipfile.ZipFile, name: str, folder: Path) -> tuple[list[tuple[PurePosixPath, Path]], list[tuple[str, str]]]:
+def _unpack(
+    archive: zipfile.ZipFile, name: str, folder: Path, room: Room
+) -> tuple[list[tuple[PurePosixPath, Path]], list[tuple[str, str]]]:
     """As ``_pictures``, of the zip called ``name``. The files get names of our own making: those in the zip are not trusted with a place
     on this disk."""
     found, failed = [], []
     entries = [entry for entry in archive.infolist() if _is_picture(entry)]
-    if sum(entry.file_size for entry in entries) > MOST_UNPACKED_BYTES:
-        return [], [(name, f"{name} unpacks to more than {MOST_UNPACKED_BYTES >> 20} MiB; split it.")]
+    if not room.has(entries):
+        most = f"{MOST_PICTURES} pictures or {MOST_UNPACKED_BYTES >> 20} MiB"
+        return [], [(name, f"{name} unpacks, with the zips before it, to more than {most}; split it.")]
     for i, entry in enumerate(entries):
         place = PurePosixPath(*(part for part in PurePosixPath(entry.filename.replace("\\", "/")).parts if part not in ("/", "..")))
         path = folder / str(i) / place.name

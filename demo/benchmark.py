@@ -61,7 +61,7 @@ def _seconds(runner: sdk.InverseHalftoner | sdk.BitDepthExpander | sdk.Halftoner
 def tab() -> None:
     gr.Markdown(
         f"Median of {REPEATS} runs from array to array, on this server: {platform.machine()}, {os.cpu_count()} CPU cores. "
-        "Takes about half a minute on two idle cores; other visitors wait meanwhile."
+        "Takes some minutes on two idle cores; other visitors wait meanwhile."
     )
     button = gr.Button("Measure", variant="primary")
     table = gr.Markdown("The times appear here, as a table and as a chart.", label="Times", min_height=100)

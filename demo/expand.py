@@ -10,7 +10,7 @@ import sdk
 from demo import models
 from demo.pictures import previews
 from demo.restore import SAMPLES, download_button, picture_field, slider
-from demo.workspace import errors_shown, given, new_folder
+from demo.workspace import check_open, errors_shown, given, new_folder
 from sdk.few_bits import MOST_BITS, find_depth
 from sdk.files import read
 from sdk.formats import restored_suffix
@@ -39,9 +39,11 @@ def expand(
     with errors_shown():
         progress(0, desc="Looking at the picture")
         depth = find_depth(read(path, first_page_only=True).pages[0].pixels, bits or None)
+        progress(0, desc="Expanding")
         started = time.perf_counter()
         expander.run_file(path, target, on_page=on_page, bits=bits or None)
         seconds = time.perf_counter() - started
+        check_open(folder)
         pictures = previews(path, target, folder)
     runs = f"model `{expander.metadata.name}`, {seconds:.2f} s on {models.backend(expander)}"
     lines = [f"**{'Given' if bits else 'Found'}:** {depth}.", f"**Expanded:** {runs}.", f"**File:** {target.name}."]
@@ -71,7 +73,7 @@ def tab() -> None:
             report = gr.Markdown("Drop a file or take the example: the result appears here.", label="Report", elem_id="expand-report")
             download = download_button("Download the expanded file", "download-expanded")
     event = {"fn": expand, "inputs": [source, bits], "outputs": [before_after, report, download]}
-    event |= {"show_progress_on": before_after, **models.ONE_SLOT}
+    event |= {"show_progress_on": before_after, "trigger_mode": "always_last", **models.ONE_SLOT}
     gr.on([button.click, source.upload], api_name="expand", **event)
     chosen = example.click(_take_example, None, source, api_visibility="private", show_progress="hidden")
     chosen.success(api_visibility="private", **event)

@@ -15,7 +15,7 @@ from demo import models
 from demo.lpips import lpips
 from demo.pictures import first_page, previews, psnr, ssim
 from demo.restore import download_button, picture_field, slider, take_sample
-from demo.workspace import errors_shown, given, new_folder, public_text
+from demo.workspace import check_open, errors_shown, given, new_folder, public_text
 from sdk.formats import halftone_suffix, restored_suffix
 from sdk.halftoning import METHODS
 from sdk.halftoning.palettes import PALETTE_DITHERS, PALETTES
@@ -49,6 +49,7 @@ def halftone(
         halftoner = sdk.Halftoner(method, grey=grey, **taken) if method in METHODS else models.halftoner(method, grey)
         halftoner.run_file(path, dots, seed=seed)
         done = models.restore_file(dots, restored, model)
+        check_open(folder)
         pictures = previews(dots, restored, folder)
         report = _report(path, dots, restored, grey, done)
     return pictures, report, str(dots), str(restored)
@@ -105,9 +106,7 @@ def _parameter_field(name: str, default: Any) -> Block:
 def _show_parameters(method: str) -> list[Any]:
     """Only the method's own parameters, with its own defaults; and what it is."""
     own = _parameters(method)
-    fields = [
-        gr.update(visible=name in own, value=own.get(name, PARAMETERS[name] if PARAMETERS[name] is True else None)) for name in PARAMETERS
-    ]
+    fields = [gr.update(visible=name in own, value=own.get(name)) for name in PARAMETERS]
     return [_summary(method), *fields]
 
 

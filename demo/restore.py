@@ -11,7 +11,7 @@ from PIL import Image
 import sdk
 from demo import models
 from demo.pictures import previews
-from demo.workspace import errors_shown, given, new_folder, public_text
+from demo.workspace import check_open, errors_shown, given, new_folder, public_text
 from sdk.formats import READ_SUFFIXES, restored_suffix
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
@@ -49,7 +49,9 @@ def restore(
     with errors_shown():
         progress(0, desc="Looking at the picture")
         analysis = sdk.analyze(path)
+        progress(0, desc="Restoring")
         done = models.restore_file(path, target, model, scale, on_page, seed)
+        check_open(folder)
         pictures = previews(path, target, folder)
     return pictures, _report(analysis, done, target), str(target)
 
@@ -138,7 +140,7 @@ def tab() -> None:
             report = gr.Markdown("Drop a file or click an example: the result appears here.", label="Report", elem_id="report")
             download = download_button("Download the restored file", "download")
     event = {"fn": restore, "inputs": [source, model, scale, seed], "outputs": [before_after, report, download]}
-    event |= {"show_progress_on": before_after, **models.ONE_SLOT}
+    event |= {"show_progress_on": before_after, "trigger_mode": "always_last", **models.ONE_SLOT}
     gr.on([button.click, source.upload], api_name="restore", **event)
     chosen = examples.select(_take_example, None, source, api_visibility="private", show_progress="hidden")
     chosen.success(api_visibility="private", **event)

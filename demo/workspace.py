@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -27,11 +28,14 @@ MOST_MEGAPIXELS = 50
 MOST_FILES = 200
 """Of one batch."""
 
-MOST_UNPACKED_BYTES = 500 << 20
-"""Of all pictures of one zip."""
+MOST_PICTURES, MOST_UNPACKED_BYTES = 500, 500 << 20
+"""In all zips of one batch together."""
 
 KEPT_SECONDS = 3600
 """Uploads and results of sessions that do not end (API clients) are deleted after this."""
+
+OPEN = ".open"
+"""A file in the folder of each result, gone with its session."""
 
 FOLDER = Path(tempfile.mkdtemp(prefix="inverse-halftoner-demo-")).resolve()
 os.environ["GRADIO_TEMP_DIR"] = str(FOLDER)  # read by Gradio whenever a component is made
@@ -43,7 +47,15 @@ def new_folder(request: gr.Request) -> Path:
     _sweep()
     folder = _session_folder(request) / secrets.token_hex(16)
     folder.mkdir(parents=True)
+    (folder / OPEN).touch()
     return folder
+
+
+def check_open(folder: Path) -> None:
+    """Whether somebody waits for what is made in ``folder``; if not, what was made after the tab was closed goes, too."""
+    if not (folder / OPEN).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        raise refusal("The tab was closed.")
 
 
 def end_session(request: gr.Request) -> None:
@@ -64,6 +76,11 @@ def _session_folder(request: gr.Request) -> Path:
     return FOLDER / "results" / hashlib.sha256(session.encode()).hexdigest()
 
 
+def refusal(text: str) -> gr.Error:
+    """What a visitor is told; it stays until it is closed."""
+    return gr.Error(public_text(text), duration=None, print_exception=False)
+
+
 def public_text(text: str) -> str:
     """A message without the folders of this server: file names only."""
     return re.sub(re.escape(str(FOLDER)) + r"/(?:[^/\s]+/)*", "", text)
@@ -75,27 +92,41 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except InverseHalftonerError as error:
-        raise gr.Error(public_text(str(error)), duration=None, print_exception=False) from error
+        raise refusal(str(error)) from error
     except MemoryError as error:
-        raise gr.Error("The picture does not fit into this server's memory; cut it up first.", print_exception=False) from error
+        raise refusal("The picture does not fit into this server's memory; cut it up first.") from error
 
 
 def given(upload: str | None) -> Path:
     """The uploaded file, if there is one and it is not too large."""
     if upload is None:
-        raise gr.Error("There is no picture yet: drop one into the field, or click an example.", print_exception=False)
+        raise refusal("There is no picture yet: drop one into the field, or click an example.")
     path = Path(upload)
+    if not path.is_file():
+        raise refusal(f"The server has deleted {path.name} meanwhile, since it keeps files for an hour; drop it again.")
+    megapixels = _megapixels(path)
+    if megapixels > MOST_MEGAPIXELS:
+        many = "more than 100" if math.isinf(megapixels) else f"{megapixels:.0f}"
+        raise refusal(
+            f"{path.name} has {many} megapixels; this demo takes up to {MOST_MEGAPIXELS}. "
+            "Cut it up first, or use the command line, which has no such limit."
+        )
+    return path
+
+
+def _megapixels(path: Path) -> float:
+    """Of all pages together; infinite where Pillow refuses to look."""
     megapixels = 0.0
-    with suppress(Exception), Image.open(path, formats=DECODERS) as image:  # what cannot be opened is the SDK's to explain
+    try:
+        image = Image.open(path, formats=DECODERS)
+    except Image.DecompressionBombError:
+        return math.inf
+    except Exception:  # what cannot be opened is the SDK's to explain
+        return 0.0
+    with suppress(Exception), image:
         if image.format == "TIFF":  # whose pages may differ in size
             for page in ImageSequence.Iterator(image):
                 megapixels += page.width * page.height / 1e6
         else:  # of an MPO only the first frame is read
             megapixels = image.width * image.height * (1 if image.format == "MPO" else getattr(image, "n_frames", 1)) / 1e6
-    if megapixels > MOST_MEGAPIXELS:
-        raise gr.Error(
-            f"{path.name} has {megapixels:.0f} megapixels; this demo takes up to {MOST_MEGAPIXELS}. "
-            "Cut it up first, or use the command line, which has no such limit.",
-            print_exception=False,
-        )
-    return path
+    return megapixels

@@ -22,12 +22,12 @@ def main() -> None:
     restorer = sdk.InverseHalftoner("auto", on_choice=lambda choice: print(f"  {choice}"))
 
     print("Kodak picture 23, 1-bit Floyd-Steinberg")
-    halftone, photo = read(SAMPLES / "kodim23_floyd-steinberg.png").pages[0].pixels, read(SAMPLES / "kodim23_grey.png").pages[0].pixels
+    source, target = SAMPLES / "kodim23_floyd-steinberg.png", OUTPUT / "kodim23_restored.png"
     started = time.perf_counter()
-    restored = restorer.run(halftone)
+    restorer.run_file(source, target, overwrite=True)
     seconds = time.perf_counter() - started
+    halftone, restored, photo = (read(path).pages[0].pixels for path in (source, target, SAMPLES / "kodim23_grey.png"))
     print(f"  Floyd-Steinberg: {psnr(restored, photo):.2f} dB (the dots themselves: {psnr(halftone * 255, photo):.2f} dB), {seconds:.2f} s")
-    restorer.run_file(SAMPLES / "kodim23_floyd-steinberg.png", OUTPUT / "kodim23_restored.png", overwrite=True)
 
     for name in SCANS:
         print(f"{name} (Source gallica.bnf.fr / BnF)" if name.startswith("gallica") else name)

@@ -31,7 +31,9 @@ from sdk.catalog import model_bytes, releases
 from sdk.errors import ModelError
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
+from training.arguments import count
 from training.errors import said_plainly
+from training.results import write_json
 
 KEY = ("model", "onnx_sha256", "runtime", "device", "precision", "version", "size", "batch", "threads")
 """What a row must share with the one that is wanted, so that it need not be measured again."""
@@ -187,10 +189,7 @@ class Book:
         return all(row[key] == stored.get(key) for key in KEY)
 
     def _save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        write_json(self.path.parent, self.path.stem, self.content)
 
 
 def _place(row: dict[str, Any]) -> tuple:
@@ -223,11 +222,11 @@ def main() -> None:
     parser.add_argument(
         "--models", nargs="+", default=["fast", "scan", "prl"], help="released models' names, or .onnx files; ratios are to the first"
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024], help="sides of the square test pictures, px")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="pictures at once")
+    parser.add_argument("--sizes", type=count, nargs="+", default=[512, 1024], help="sides of the square test pictures, px")
+    parser.add_argument("--batches", type=count, nargs="+", default=[1], help="pictures at once")
     parser.add_argument("--runners", nargs="+", metavar="WORD", help="only those whose name holds such a word: cuda, 'openvino, cpu int8'")
-    parser.add_argument("--repeats", type=int, default=5, help="fewer where they take longer than a minute, but no less than 3")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--repeats", type=count, default=5, help="fewer where they take longer than a minute, but no less than 3")
+    parser.add_argument("--threads", type=count, default=os.cpu_count() or 1)
     parser.add_argument("--timeout", type=float, default=1800, metavar="S", help="for one row, an engine's build included")
     parser.add_argument("--variants", type=Path, default=Path("runs/precision"), help="folder of export.precision's files")
     parser.add_argument("--again", action="store_true", help="measure rows that are there already, too")

@@ -32,12 +32,14 @@ from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
+from sdk.tiling import padded
 from training.arguments import count
 from training.config import Recipe, load_recipe
 from training.data import evenly, photo_paths, read_grey, read_rgb
 from training.degradations import HalftoneFamily, degrade, with_method
 from training.errors import TrainingError, said_plainly
 from training.metrics import psnr
+from training.results import write_json
 
 MAY_LOSE = 0.05
 """dB on Kodak24; a file that loses more is not released."""
@@ -80,7 +82,7 @@ class Cost:
 
 def crops(folder: Path, recipe: Recipe, metadata: ModelMetadata, count: int, side: int, seed: int = 0) -> list[Pair]:
     """One of ``side`` px from each of evenly chosen photographs, degraded as in training."""
-    side, rng = _multiple(side, metadata), np.random.default_rng(seed)
+    side, rng = padded(side, metadata.size_multiple), np.random.default_rng(seed)
     photos = [photo for path in photo_paths(folder) if min((photo := _read(path, metadata)).shape[:2]) >= side]
     if not photos:
         raise PrecisionError(f"No photograph in {folder} is at least {side}x{side} px.")
@@ -125,10 +127,6 @@ def _planes(given: np.ndarray, metadata: ModelMetadata, rng: np.random.Generator
 
 def _read(path: Path, metadata: ModelMetadata) -> np.ndarray:
     return (read_rgb if metadata.input_color == "rgb" else read_grey)(path)
-
-
-def _multiple(side: int, metadata: ModelMetadata) -> int:
-    return -(-side // metadata.size_multiple) * metadata.size_multiple
 
 
 def restored(run: Run, pairs: Sequence[Pair]) -> list[np.ndarray]:
@@ -226,7 +224,7 @@ def note(output: Path, model: str, costs: dict[str, Cost]) -> None:
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for precision, found in costs.items():
         known[f"{_stem(model)}_{precision}"] = {**vars(found), "lost": found.lost, "may_be_released": found.lost <= MAY_LOSE}
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write_json(output, path.stem, known)
 
 
 def main() -> None:

@@ -213,7 +213,7 @@ def network_call(backend: Backend, case: Case) -> Callable[[], object]:
         return backend.on_device(batch)
     if not isinstance(backend, TensorRtBackend):
         return lambda: backend.run(batch)
-    driver, shape = backend.driver, backend.shape_for(*batch.shape[:1], *batch.shape[2:])
+    driver, shape = backend.driver, backend.shape_for(case.batch, case.size, case.size)
     with driver:
         source, target = (driver.allocate(int(np.prod(shape)) * dtype.itemsize) for dtype in backend.dtypes)
         driver.copy_in(source, np.ascontiguousarray(np.resize(batch, shape).astype(backend.dtypes[0])))

@@ -19,6 +19,7 @@ from sdk.halftoning.palettes import quantise_bits
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
+from sdk.tiling import padded
 from training.errors import TrainingError, said_plainly
 
 TOLERANCE = 1e-4
@@ -105,7 +106,7 @@ def measure_halo(backend: OnnxRuntimeBackend, inputs: Inputs, limit: int = 192) 
                 difference = np.abs(backend.run(image[part]) - whole[part]).max(axis=(0, 1, 2))
                 visible = distance[difference > 0.5 / 255]
                 halo = max(halo, int(visible.max(initial=-1)) + 1)
-    return min(-(-halo // multiple) * multiple, limit)
+    return min(padded(halo, multiple), limit)
 
 
 def example_inputs(inputs: Inputs) -> list[np.ndarray]:
@@ -113,14 +114,14 @@ def example_inputs(inputs: Inputs) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     picture, batches = inputs.sample(), []
     for size in SIZES:
-        height, width = (-(-extent // inputs.multiple) * inputs.multiple for extent in size)
+        height, width = (padded(extent, inputs.multiple) for extent in size)
         noise = rng.random((1, inputs.planes, height, width), dtype=np.float32)
         batches += [noise, np.concatenate([np.round(noise), picture[:, :, :height, :width]])]
     return [image for batch in batches for image in inputs.complete(batch)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="weights.safetensors of a run")
     parser.add_argument("onnx", type=Path, help="what export.to_onnx made of them")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdk.few_bits import check_bits, cut, find_depth
-from sdk.images import Picture, from_unit, to_unit
+from sdk.images import Picture, from_unit, is_grey, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.network import Network
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
@@ -101,7 +101,7 @@ class BitDepthNetwork(Network):
         depth = find_depth(pixels, bits)
         if pixels.ndim == 2:
             return self._expand(pixels, depth.bits, depth.channels)
-        if (pixels == pixels[..., :1]).all():  # grey stored as RGB stays exactly grey
+        if is_grey(pixels):  # stored as RGB: it stays exactly grey
             return np.repeat(self._expand(_plane(pixels, 0), depth.bits, depth.channels[:1])[..., None], 3, axis=-1)
         if self.metadata.input_color == "rgb":
             return self._expand(pixels, depth.bits, depth.channels)

@@ -63,7 +63,7 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
         return data, f"model {text!r}"
     if not Path(text).suffix and not Path(text).exists():
         raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx or .engine file works too.")
-    if Path(text).suffix.lower() not in (".onnx",):
+    if Path(text).suffix.lower() != ".onnx":
         raise ModelError(
             f"{text} does not end in .onnx or .engine; this version runs such files and released models ({', '.join(releases())})."
         )

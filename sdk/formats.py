@@ -16,7 +16,7 @@ FORMATS = {
     ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
     ".pgm": "PGM", ".ppm": "PPM", ".pbm": "PBM", ".mp4": "MP4",
 }  # fmt: skip
-"""Suffix -> format, for reading folders and for writing."""
+"""Suffix -> format, for writing."""
 
 PNM = ("PBM", "PGM", "PPM")
 """One format to Pillow, which gives it as PPM; but a suffix promises what is inside."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdk.errors import OptionError, nearest
-from training.perceptual import VggFeatures, VggLpips
+from training.perceptual import VGG_WEIGHTS, VggFeatures, VggLpips
 
 
 def rmse(restored: Tensor, photo: Tensor) -> Tensor:
@@ -57,8 +57,9 @@ class Loss(nn.Module):
             if term not in known:
                 raise OptionError(f"Loss {term!r} is unknown.{nearest(term, known)}")
         self.weights = weights
-        self.features = VggFeatures(vgg or Path("vgg.npz"), layer) if "perceptual" in weights else None
-        self.lpips = VggLpips(vgg or Path("vgg.npz")) if "lpips" in weights else None
+        file = vgg or Path(VGG_WEIGHTS)
+        self.features = VggFeatures(file, layer) if "perceptual" in weights else None
+        self.lpips = VggLpips(file) if "lpips" in weights else None
 
     def forward(self, model: nn.Module, halftones: Tensor, photos: Tensor) -> Tensor:
         total = torch.zeros((), device=photos.device)

@@ -111,8 +111,7 @@ class TensorRtBackend:
         """Queue one batch on the driver's stream, from GPU memory at ``source`` to GPU memory at ``target``; nothing is copied.
 
         The source holds ``shape``, which is one of ``shape_for``, and the target as much of ``result_planes``, in ``dtypes``, at addresses
-        that are multiples of 256. Call it within
-        ``with backend.driver:``.
+        that are multiples of 256. Call it within ``with backend.driver:``.
         """
         result_shape = self._result_shape(shape)
         if result_shape != (shape[0], self.result_planes, *shape[2:]):

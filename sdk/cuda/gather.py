@@ -14,7 +14,7 @@ import numpy as np
 from sdk.cuda.driver import Driver
 from sdk.cuda.kernels import AXIS
 from sdk.errors import OptionError
-from sdk.tiling import Span, spans
+from sdk.tiling import Span, padded, spans
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class GatherAxis:
 
 def gather_axis(length: int, tile: int, overlap: int, multiple: int = 1) -> GatherAxis:
     """The tiles of ``sdk.tiling.infer_tiled`` along one axis: of the length padded to a ``multiple``, weighed up to the true one."""
-    return _turned(spans(length + -length % multiple, tile, overlap, multiple), length)
+    return _turned(spans(padded(length, multiple), tile, overlap, multiple), length)
 
 
 def _turned(tiles: Sequence[Span], length: int) -> GatherAxis:
