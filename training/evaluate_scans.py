@@ -133,7 +133,7 @@ def page(result: dict) -> str:
     model, rows, scans = result["model"], result["rows"], result["scans"]
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
     score = by_key(rows)
-    ours = any(row["scan"].startswith("ad_airplane6") for row in scans)
+    ours = any("ad_airplane6" in row["scan"] for row in scans)
     low, high = load_recipe("scan").data.prints[0].print.period
     limit = f" --limit {result['limit']}" if result["limit"] else ""
     lines = [
