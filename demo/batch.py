@@ -18,6 +18,7 @@ from demo.workspace import (
     MOST_FILES,
     MOST_PICTURES,
     MOST_UNPACKED_BYTES,
+    check_kept,
     check_open,
     errors_shown,
     given,
@@ -86,8 +87,7 @@ def _kept(sources: Sequence[str], folder: Path) -> list[Path]:
     for i, source in enumerate(map(Path, sources)):
         place = folder / str(i) / source.name
         place.parent.mkdir(parents=True)
-        if not source.is_file():
-            raise refusal(f"The server has deleted {source.name} meanwhile, since it keeps files for an hour; drop it again.")
+        check_kept(source)
         try:
             place.hardlink_to(source)
         except OSError:  # a file system without such links

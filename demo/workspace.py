@@ -102,8 +102,7 @@ def given(upload: str | None) -> Path:
     if upload is None:
         raise refusal("There is no picture yet: drop one into the field, or click an example.")
     path = Path(upload)
-    if not path.is_file():
-        raise refusal(f"The server has deleted {path.name} meanwhile, since it keeps files for an hour; drop it again.")
+    check_kept(path)
     megapixels = _megapixels(path)
     if megapixels > MOST_MEGAPIXELS:
         many = "more than 100" if math.isinf(megapixels) else f"{megapixels:.0f}"
@@ -112,6 +111,12 @@ def given(upload: str | None) -> Path:
             "Cut it up first, or use the command line, which has no such limit."
         )
     return path
+
+
+def check_kept(upload: Path) -> None:
+    """Whether an upload is still there."""
+    if not upload.is_file():
+        raise refusal(f"The server has deleted {upload.name} meanwhile, since it keeps files for an hour; drop it again.")
 
 
 def _megapixels(path: Path) -> float:

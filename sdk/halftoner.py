@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, picture_to_pil, to_unit
 from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
 from sdk.noise import check_seed
-from sdk.same_kind import restore_batch
+from sdk.same_kind import restore_batch, restored_pages
 
 
 class Halftoner:
@@ -94,14 +94,8 @@ class Halftoner:
         files.check_target(target, overwrite)
         file, format = files.read(source), formats.format_for(target)
         formats.check_fits([self._outline(page) for page in file.outlines], format, target)
-
-        def halftones() -> Iterator[Picture]:
-            for number, page in enumerate(file.pages, 1):
-                yield self._halftone(page, seed)
-                if on_page:
-                    on_page(number, len(file.outlines))
-
-        files.write(target, halftones(), file.loop, overwrite)
+        halftones = restored_pages(file.pages, lambda page: self._halftone(page, seed), on_page=on_page)
+        files.write(target, halftones, file.loop, overwrite)
 
     def _outline(self, page: Picture) -> Picture:
         """Of the page's halftone, from that of the page."""

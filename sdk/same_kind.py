@@ -38,7 +38,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         outlines = _as_restored(file.outlines)
         format = file.format if file.format in formats.FORMATS.values() and formats.why_not(outlines, file.format) is None else "PNG"
         formats.check_fits(outlines, format, "the given bytes")
-        return files.encode(_restored(file.pages, _keeping_1_bit(restore, format), scale), format, file.loop)
+        return files.encode(restored_pages(file.pages, _keeping_1_bit(restore, format), scale), format, file.loop)
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
     raise no_picture(image)
@@ -70,7 +70,7 @@ def restore_file(
     files.check_target(target, overwrite)
     file, format = files.read(source), formats.format_for(target)
     formats.check_fits(_as_restored(file.outlines), format, target)
-    files.write(target, _restored(file.pages, _keeping_1_bit(restore, format), scale, on_page), file.loop, overwrite)
+    files.write(target, restored_pages(file.pages, _keeping_1_bit(restore, format), scale, on_page), file.loop, overwrite)
 
 
 def _keeping_1_bit(restore: Restore, format: str) -> Restore:
@@ -84,8 +84,8 @@ def _keeping_1_bit(restore: Restore, format: str) -> Restore:
     return restore_or_keep
 
 
-def _restored(
-    pages: Sequence[Picture], restore: Restore, scale: float, on_page: Callable[[int, int], None] | None = None
+def restored_pages(
+    pages: Sequence[Picture], restore: Restore, scale: float = 1.0, on_page: Callable[[int, int], None] | None = None
 ) -> Iterator[Picture]:
     """Each page's restoration when it is asked for, ``scale`` times as large in px; the printed size stays."""
     total = len(pages)

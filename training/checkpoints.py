@@ -60,6 +60,11 @@ def begin_from(model: nn.Module, path: Path, run: Path) -> dict[str, Any]:
     return {"before": [*progress.get("before", ()), latest], "before_data": learnt_from}
 
 
+def began_with(progress: dict[str, Any]) -> dict[str, Any]:
+    """What of a stored progress ``begin_from`` once told."""
+    return {key: progress[key] for key in ("before", "before_data") if key in progress}
+
+
 def warm_start(model: nn.Module, path: Path) -> list[str]:
     """Fill ``model`` from a run's weights.safetensors, or from a released .onnx file (fp16 precision; needs onnx).
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from sdk.errors import OptionError, nearest
 from sdk.whole_files import write_whole
 from training.arguments import add_training
-from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_checkpoint, load_model, save_checkpoint, save_weights
+from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, load_model, save_checkpoint, save_weights
 from training.config import Recipe, load_recipe, to_table
 from training.data import Pairs
 from training.diffusion import ddim, grid, split, trajectory
@@ -166,7 +166,7 @@ def distill(
     if (run / CHECKPOINT).is_file():
         progress = load_checkpoint(run / CHECKPOINT, recipe, student, ema, optimisers)
         done, spent = progress["distillation_steps"], progress["seconds"]
-        before = {key: progress[key] for key in ("before", "before_data") if key in progress}
+        before = began_with(progress)
     total = None if minutes else steps or recipe.steps
     bar = tqdm(total=total, initial=done, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
 

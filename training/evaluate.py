@@ -104,7 +104,7 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
 
     def line(label: str, dither: str, set_name: str) -> str:
         found = [scores.get((restorer, dither, set_name)) for restorer in restorers]
-        cells = [cell(row) if row else "not measured" for row in found]
+        cells = [cell(row) for row in found]
         decibels = [row["psnr"] for row in found if row]
         gain = f"{decibels[0] - max(decibels[1:]):+.2f}" if 1 < len(decibels) == len(restorers) else ""
         return f"| {label} | {' | '.join(cells)} | {gain} |\n"

@@ -83,9 +83,6 @@ def page(result: dict) -> str:
     rows = result["rows"]
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
 
-    def cell_of(scores: dict[str, float] | None) -> str:
-        return cell(scores) if scores else "not measured"
-
     def kodak(title: str) -> dict | None:
         return next((row for row in rows if row["restorer"] == title and row["set"] == "kodak24"), None)
 
@@ -99,12 +96,12 @@ def page(result: dict) -> str:
     ]
     for title in titles:
         unseen, all_nine = mean_of(rows, title, UNSEEN), mean_of(rows, title, LEARNT + UNSEEN)
-        lines.append(f"| {title} | {cell_of(unseen)} | {cell_of(all_nine)} | {cell_of(kodak(title))} |")
+        lines.append(f"| {title} | {cell(unseen)} | {cell(all_nine)} | {cell(kodak(title))} |")
     lines.append(f"\n| COCO at 256 | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
     for dither in LEARNT + UNSEEN:
         found = {row["restorer"]: row for row in rows if row["dither"] == dither and row["set"] == PROTOCOL}
         mark = "" if dither in LEARNT else " (unseen)"
-        lines.append(f"| {dither}{mark} | {' | '.join(cell_of(found.get(title)) for title in titles)} |")
+        lines.append(f"| {dither}{mark} | {' | '.join(cell(found.get(title)) for title in titles)} |")
     return "\n".join(lines) + "\n"
 
 

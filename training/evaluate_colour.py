@@ -143,7 +143,7 @@ def section(result: dict) -> str:
     ]
     for dither, set_name in dict.fromkeys((row["dither"], row["set"]) for row in rows):
         found = [score.get((title, dither, set_name)) for title in titles]
-        cells = " | ".join(cell(row) if row else "" for row in found)
+        cells = " | ".join(cell(row, missing="") for row in found)
         ours = score[model, dither, set_name]
         gain = ours["psnr"] - max(row["psnr"] for row in found[1:] if row)
         lines.append(f"| {set_name}, {dither} | {cells} | {gain:+.2f} | {ours['worst_gain']:+.2f} |")

@@ -13,14 +13,19 @@ from sdk.errors import OptionError, nearest
 from training.perceptual import VGG_WEIGHTS, VggFeatures, VggLpips
 
 
+def _squared_errors(restored: Tensor, photo: Tensor) -> Tensor:
+    """Mean squared error of each crop, (N,)."""
+    return F.mse_loss(restored, photo, reduction="none").mean(dim=(1, 2, 3))
+
+
 def rmse(restored: Tensor, photo: Tensor) -> Tensor:
     """Root mean square error of each crop, averaged: squared errors inside a crop, as PSNR counts them, but no crop outweighs the rest."""
-    return torch.sqrt(F.mse_loss(restored, photo, reduction="none").mean(dim=(1, 2, 3)) + 1e-8).mean()
+    return torch.sqrt(_squared_errors(restored, photo) + 1e-8).mean()
 
 
 def log_rmse(restored: Tensor, photo: Tensor) -> Tensor:
     """Logarithm of each crop's root mean square error, averaged: PSNR itself, whether a crop is easy or hard (bounded at about 50 dB)."""
-    return 0.5 * torch.log(F.mse_loss(restored, photo, reduction="none").mean(dim=(1, 2, 3)) + 1e-5).mean()
+    return 0.5 * torch.log(_squared_errors(restored, photo) + 1e-5).mean()
 
 
 def frequency(restored: Tensor, photo: Tensor) -> Tensor:

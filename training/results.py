@@ -50,9 +50,9 @@ def mean_scores(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lpips: Lpips) ->
     return {"psnr": round(float(means[0]), 3), "ssim": round(float(means[1]), 4), "lpips": round(float(means[2]), 4)}
 
 
-def cell(scores: Mapping[str, float]) -> str:
-    """Of a page's table."""
-    return f"{scores['psnr']:.2f} / {scores['ssim']:.3f} / {scores['lpips']:.3f}"
+def cell(scores: Mapping[str, float] | None, missing: str = "not measured") -> str:
+    """Of a page's table; ``missing`` where there are no scores."""
+    return missing if scores is None else f"{scores['psnr']:.2f} / {scores['ssim']:.3f} / {scores['lpips']:.3f}"
 
 
 def by_key(rows: Iterable[dict]) -> dict[tuple[str, str, str], dict]:

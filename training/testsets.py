@@ -32,8 +32,8 @@ def sets_of(data: Path, read: Callable[[Path], np.ndarray] = read_grey) -> dict[
 
 
 def picture_counts(data: Path) -> dict[str, int]:
-    """Of val and of every test set."""
-    return {folder.name: len(photo_paths(folder)) for folder in (data / "val", *_folders(data))}
+    """Of every test set, and of val, which is needed to tune filters only."""
+    return {folder.name: len(photo_paths(folder)) for folder in (data / "val", *_folders(data)) if folder.is_dir()}
 
 
 def tuning_pictures(data: Path, count: int, read: Callable[[Path], np.ndarray] = read_grey) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from training.arguments import add_training
-from training.checkpoints import CHECKPOINT, WEIGHTS, begin_from, load_checkpoint, save_checkpoint, save_weights
+from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, save_checkpoint, save_weights
 from training.config import OptimiserConfig, Recipe, RecipeError, load_recipe
 from training.data import DataError, Pairs, as_pictures, as_tensor, evenly, photo_paths, read_photos
 from training.degradations import with_method
@@ -70,7 +70,7 @@ def train(
     if checkpoint.is_file():
         progress = load_checkpoint(checkpoint, recipe, model, ema, optimisers)
         done, spent = progress["steps"], progress["seconds"]
-        before = {key: progress[key] for key in ("before", "before_data") if key in progress}
+        before = began_with(progress)
     total = steps or (10**9 if minutes else recipe.steps)
     examples = validation_set(data / "val", recipe, size_multiple_of(model, recipe))
     pairs = Pairs.of(data / "train", recipe.data, total, recipe.model.get("planes", 1))
