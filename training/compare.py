@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from sdk.catalog import tomllib
 from sdk.errors import OptionError, nearest
@@ -30,6 +29,7 @@ from training.evaluate import DITHERS, measure
 from training.metrics import Lpips
 from training.models import build
 from training.perceptual import VGG_WEIGHTS
+from training.precision import accelerated
 from training.results import lpips_of, write
 from training.testsets import PROTOCOL, sets_of
 from training.train import train
@@ -87,7 +87,7 @@ def load_comparison(only: list[str] | None = None) -> Comparison:
 def compare(comparison: Comparison, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Path | None = None) -> Iterator[dict]:
     """One row a contender, trained and measured as far as that is not done yet."""
     sets = {name: photos for name, photos in sets_of(data).items() if name in SETS}
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = accelerated()
     for contender in comparison.contenders:
         recipe, run = comparison.recipe(contender, steps), runs / contender.name
         model, _, progress = load_model(trained(recipe, data, run, vgg))
@@ -146,7 +146,7 @@ def page(result: dict) -> str:
         f"By `{command}`. Floyd-Steinberg halftones, grey, whole pictures.\n"
         f"Each network learnt for {result['steps']:,} steps from the same crops ({crops})\n"
         f"with the same optimiser ({rate}) and with the loss of its paper, or the nearest\n"
-        "(compare.toml says which); measured are its averaged weights, in bf16.\n"
+        "(compare.toml says which); measured are its averaged weights.\n"
         "The papers train far longer: this shows what a method makes of a small budget, not what it may reach.\n"
         f"Trained and measured on {machines}.\n",
         f"| method | parameters, M | kFLOP a pixel | s a step | {' | '.join(sets)} |\n|---|{'---|' * (len(sets) + 3)}",

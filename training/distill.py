@@ -40,6 +40,7 @@ from training.errors import said_plainly
 from training.metrics import TONE_SIGMA
 from training.models.cdh import CDH, gaussian
 from training.perceptual import VGG_WEIGHTS, VggLpips
+from training.precision import accelerated
 from training.train import (
     clip_gradients,
     make_optimisers,
@@ -148,7 +149,7 @@ def distill(
     ``minutes`` or ``steps`` count without the teacher's sampling, over all sessions of the run. ``start_from``: weights of an earlier
     student, in place of the teacher's.
     """
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = accelerated()
     device, config = accelerator.device, recipe.distillation
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
     kept, photographs = ends_of(teacher, recipe, data, run / ENDS, accelerator)

@@ -23,6 +23,7 @@ from training.errors import TrainingError, said_plainly
 from training.evaluate import DITHERS, Restore, dithers_named, measure
 from training.metrics import Lpips
 from training.models.cdh import CDH
+from training.precision import accelerated
 from training.results import cell, lpips_of, software, write, write_json
 from training.testsets import PROTOCOL, sets_of
 from training.whole_pictures import machine, restorer
@@ -121,7 +122,7 @@ def main() -> None:
         restorers[released.metadata.name] = (released.run, json.dumps(released.metadata.training, sort_keys=True))
     command, ran_on = f"python -m training.evaluate_cdh --models {' '.join(options.models)}", software()
     if options.teacher:
-        trained, accelerator = load_model(options.teacher)[2], Accelerator(mixed_precision="bf16")
+        trained, accelerator = load_model(options.teacher)[2], accelerated()
         for steps in (50, 4):
             title = f"teacher, {steps} DDIM steps"
             restorers[title] = (teacher_restores(options.teacher, steps, accelerator), json.dumps(trained, sort_keys=True))

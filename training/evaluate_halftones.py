@@ -14,7 +14,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from accelerate import Accelerator
 
 import sdk
 from training.checkpoints import load_model
@@ -22,6 +21,7 @@ from training.data import photo_paths, read_grey
 from training.errors import TrainingError, said_plainly
 from training.metrics import TONE_SIGMA, tone_error
 from training.models.cdh import HalftoneCDH
+from training.precision import accelerated
 from training.results import software, write
 from training.testsets import centre_256
 from training.whole_pictures import runner
@@ -62,7 +62,7 @@ def teacher(path: Path, steps: int = 50) -> Halftone:
     if not isinstance(model, HalftoneCDH):
         raise TrainingError(f"{path} is a {recipe.architecture}; give weights of a cdh-halftone.")
     model.steps = steps
-    run = runner(model, Accelerator(mixed_precision="bf16"))
+    run = runner(model, accelerated())
     return lambda photo, seed: run(photo, seed) > 0.5
 
 

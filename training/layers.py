@@ -31,6 +31,7 @@ from training.errors import TrainingError, said_plainly
 from training.evaluate_companding import BITS
 from training.metrics import Lpips
 from training.perceptual import VGG_WEIGHTS, layer_names
+from training.precision import accelerated
 from training.results import cell, lpips_of, mean_scores, write
 from training.testsets import PROTOCOL, sets_of
 
@@ -73,7 +74,7 @@ def study(plan: Study, steps: int, data: Path, runs: Path, lpips: Lpips, vgg: Pa
     photos = sets_of(data, read_rgb).get(PROTOCOL)
     if photos is None:
         raise TrainingError(f"{data}/test has no coco_val50, on which the layers are compared.")
-    layers, accelerator = layer_names(vgg), Accelerator(mixed_precision="bf16")
+    layers, accelerator = layer_names(vgg), accelerated()
     for task in plan.tasks:
         for loss in plan.losses:
             recipe = plan.recipe(task, loss, steps)
@@ -116,7 +117,7 @@ def page(result: dict) -> str:
         f"By `python -m training.layers --data DIR --steps {result['steps']} -o docs`, after Tables II and III of Hou & Qiu (2017). On\n"
         f"{PROTOCOL}. Each network learnt for {result['steps']:,} steps from the same crops with the same optimiser\n"
         f"({optimiser['name']} at {optimiser['learning_rate']:g}), from the squared error of pixels or of the features of one layer\n"
-        f"of {result['vgg']}; measured are its averaged weights, in bf16.\n"
+        f"of {result['vgg']}; measured are its averaged weights.\n"
         "The paper trains far longer, on VGG19 up to conv5_1: this shows what a layer does, not what it may reach. From conv2_1 on the\n"
         "features lie behind VGG's pooling, which hardly sees a grid of 2 px (from conv3_1 on, of 4 px): networks that learn from one of\n"
         "these layers alone may draw it.\n"

@@ -10,11 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from training.precision import has_bf16
+
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Approximate U V^T of the singular value decompositions of (..., rows, columns) matrices; singular values end in about 0.7..1.2."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()  # enough: it only has to land near 1
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    if has_bf16(x.device.type):
+        x = x.bfloat16()  # enough: it only has to land near 1
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     for _ in range(steps):

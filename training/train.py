@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
@@ -37,6 +36,7 @@ from training.metrics import psnr, tone_psnr
 from training.models import build
 from training.optim import Muon, split_parameters
 from training.perceptual import VGG_WEIGHTS
+from training.precision import accelerated, autocast
 
 
 def train(
@@ -56,7 +56,7 @@ def train(
     The budget is ``minutes`` of training time over all sessions of the run, or ``steps``. ``stop_after`` ends this
     session at that step, with the schedule of the whole budget. ``start_from``: weights or .onnx to warm-start from.
     """
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = accelerated()
     device = accelerator.device
     torch.manual_seed(recipe.data.seed)
     model = build(recipe.architecture, **recipe.model).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -213,7 +213,7 @@ def validate(model: nn.Module, examples: Examples, device: torch.device, recipe:
         if getattr(model, "needs_noise", False):
             noise = torch.randn(halftones.shape, generator=torch.Generator().manual_seed(0))
             halftones = torch.cat([halftones, noise], dim=1)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             restored = model(halftones.to(device, memory_format=torch.channels_last))
         return as_pictures(restored)[0]
 

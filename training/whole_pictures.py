@@ -13,6 +13,7 @@ from torch import nn
 from sdk.images import from_unit, to_unit
 from sdk.noise import DEFAULT_SEED, noise_field
 from sdk.tiling import infer_tiled, padded
+from training.precision import has_bf16
 
 Run = Callable[[np.ndarray, int], np.ndarray]
 """(bool or uint8 HxW, seed) -> float32 HxW."""
@@ -47,4 +48,5 @@ def restorer(model: nn.Module, accelerator: Accelerator) -> Callable[[np.ndarray
 def machine(device: torch.device) -> str:
     """What it runs on, in words."""
     cpu = f"{platform.machine()} with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-    return f"{torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu}, torch {torch.__version__}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    return f"{name}, torch {torch.__version__} in {'bf16' if has_bf16(device.type) else 'fp32'}"

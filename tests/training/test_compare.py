@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 
 from sdk.errors import OptionError
 from tests.training.conftest import write_photos
@@ -18,6 +17,7 @@ from training.checkpoints import WEIGHTS, load_weights
 from training.errors import TrainingError
 from training.losses import TERMS
 from training.models import build
+from training.precision import accelerated
 from training.train import train
 from training.whole_pictures import restorer
 
@@ -97,7 +97,7 @@ def test_unknown_contender_names_the_nearest() -> None:
 def test_whole_pictures_are_restored_at_any_size(white: np.ndarray) -> None:
     torch.manual_seed(0)
     model = build("fast", channels=[8, 16], blocks=[1, 1]).eval()
-    restore = restorer(model, Accelerator(mixed_precision="bf16"))
+    restore = restorer(model, accelerated())
     halftone = white[:64, :80]
     restored = restore(halftone)
     exact = model(torch.from_numpy(halftone.astype(np.float32))[None, None])[0, 0].clamp(0, 1).numpy()

@@ -16,6 +16,7 @@ from tests.training.test_losses import vgg_file
 from training import layers
 from training.errors import TrainingError
 from training.models import build
+from training.precision import accelerated
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_values_of_few_bits_stay_in_their_intervals(photo: np.ndarray) -> None:
     colour = np.dstack([photo[:64, :64], photo[64:128, :64], photo[:64, 64:128]])
     given = []
     task = layers.load_study().tasks[0]
-    restore = layers.restorer(build(task.architecture, **task.model).eval(), layers.Accelerator(mixed_precision="bf16"))
+    restore = layers.restorer(build(task.architecture, **task.model).eval(), accelerated())
 
     def spied(planes: np.ndarray) -> np.ndarray:
         given.append(planes)

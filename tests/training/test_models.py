@@ -12,6 +12,7 @@ from torch import nn
 from export.to_onnx import trace
 from export.verify import Inputs
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.catalog import releases
 from sdk.errors import OptionError
 from training.checkpoints import save_weights, warm_start
 from training.config import load_recipe
@@ -201,3 +202,17 @@ def test_arguments_that_do_not_fit_are_named(architecture: str, arguments: dict,
     with pytest.raises(OptionError) as error:
         build(architecture, **arguments)
     assert said in str(error.value)
+
+
+def test_companding_goes_on_from_its_released_file() -> None:
+    """Which has no batch norms any more: they are folded into the convolutions."""
+    released = releases()["companding"].path
+    recipe = load_recipe("companding")
+    model = build("companding", **(recipe.model | {"norms": False})).eval()
+    assert warm_start(model, released) == []
+    planes = np.random.default_rng(0).random((1, 4, 64, 64), dtype=np.float32)
+    planes[:, 3] = 3 / 8
+    with torch.no_grad():
+        restored = model(torch.from_numpy(planes)).numpy()
+    backend = OnnxRuntimeBackend(released.read_bytes(), "cpu")
+    assert np.abs(restored - backend.run(planes)).max() < 1e-4

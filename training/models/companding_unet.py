@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 
-def _halve(inputs: int, outputs: int) -> nn.Sequential:
+def _halve(inputs: int, outputs: int, norms: bool) -> nn.Sequential:
     """LeakyReLU - conv 4x4 stride 2 - batch norm."""
-    return nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs))
+    conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=not norms)
+    return nn.Sequential(nn.LeakyReLU(0.2), conv, *([nn.BatchNorm2d(outputs)] if norms else []))
 
 
-def _double(inputs: int, outputs: int) -> nn.Sequential:
+def _double(inputs: int, outputs: int, norms: bool) -> nn.Sequential:
     """ReLU - transposed conv 4x4 stride 2 - batch norm."""
-    return nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs))
+    conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=not norms)
+    return nn.Sequential(nn.ReLU(), conv, *([nn.BatchNorm2d(outputs)] if norms else []))
 
 
 class CompandingUNet(nn.Module):
@@ -28,16 +30,17 @@ class CompandingUNet(nn.Module):
     ``channels[i]``: of the features at 1 / 2^(i + 1) of the size; H and W are multiples of ``size_multiple``.
     ``bit_depth``: the input has one more plane, everywhere bits / 8, and values cut to that many bits by floor (eq. 2);
     the output lies within the interval of each.
+    ``norms``: as the paper has them; False for going on from a released file, in which they are folded into the convolutions.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 256, 256), planes: int = 3, bit_depth: bool = True):
+    def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 256, 256), planes: int = 3, bit_depth: bool = True, norms: bool = True):
         super().__init__()
         self.size_multiple, self.planes, self.bit_depth = 2 ** len(channels), planes, bit_depth
         self.conditions = ("bits",) if bit_depth else ()
         self.head = nn.Conv2d(planes + bit_depth, channels[0], 4, stride=2, padding=1)
-        self.downs = nn.ModuleList(_halve(fine, coarse) for fine, coarse in pairwise(channels))
+        self.downs = nn.ModuleList(_halve(fine, coarse, norms) for fine, coarse in pairwise(channels))
         joined = [2 * width for width in channels[:-1]] + [channels[-1]]  # after each skip; the bottom has none
-        self.ups = nn.ModuleList(_double(joined[i + 1], fine) for i, fine in enumerate(channels[:-1]))
+        self.ups = nn.ModuleList(_double(joined[i + 1], fine, norms) for i, fine in enumerate(channels[:-1]))
         self.tail = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(joined[0], planes, 4, stride=2, padding=1))
         for layer in self.modules():  # torch's own start makes transposed convolutions ten times too loud
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
