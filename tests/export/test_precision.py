@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,12 @@ def test_too_small_a_graph_is_refused(plain: onnx.ModelProto, dots: list[np.ndar
 # Where they run
 
 
+def saturates() -> bool:
+    """Whether this is an x86 CPU without VNNI, whose sums of two products of 8 bits are cut to 16."""
+    info = Path("/proc/cpuinfo")
+    return platform.machine() == "x86_64" and info.exists() and not {"avx512_vnni", "avx_vnni"} & set(info.read_text().split())
+
+
 def test_openvino_runs_int8_and_says_so(int8: onnx.ModelProto, plain: onnx.ModelProto, dots: list[np.ndarray], tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     paths = [tmp_path / f"{name}.onnx" for name in ("tiny_int8", "tiny")]
@@ -182,7 +189,8 @@ def test_openvino_runs_int8_and_says_so(int8: onnx.ModelProto, plain: onnx.Model
         assert (restorer.metadata.name, restorer.metadata.precision) == ("tiny_int8", "int8")
     result = open_backend(paths[0], "cpu", backend="openvino")[0].run(dots[0])
     exact = runner(plain, 1)(dots[0])
-    assert 30 < 10 * np.log10(exact.var() / np.mean((result - exact) ** 2)) < 70  # int8 it is, and close
+    least = 24 if saturates() else 30
+    assert least < 10 * np.log10(exact.var() / np.mean((result - exact) ** 2)) < 70  # int8 it is, and close
     with pytest.raises(OptionError, match=r"tiny\.onnx is not quantised.*export\.precision"):
         sdk.InverseHalftoner(paths[1], backend="openvino", precision="int8")
     for wrong in ("fp32", "bf16"):
