@@ -13,6 +13,9 @@ import numpy as np
 from sdk.images import from_unit
 from training.printing import Print, PrintConfig, Range, enlarge, print_photo, shrink, smooth_noise
 
+ENLARGEMENTS = (cv2.INTER_CUBIC, cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_NEAREST_EXACT)
+"""How scans are enlarged, the usual ways oftener; all leave the picture in its place, which ``INTER_NEAREST`` does not."""
+
 
 @dataclass(frozen=True)
 class ScanConfig:
@@ -81,8 +84,7 @@ class PrintScan:
         if factor > 1:
             if rng.random() < 0.5:
                 scan = _maybe_jpeg(scan, config, rng)
-            method = (cv2.INTER_CUBIC, cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_NEAREST)[rng.integers(5)]
-            scan = cv2.resize(scan, (width, height), interpolation=method)
+            scan = cv2.resize(scan, (width, height), interpolation=ENLARGEMENTS[rng.integers(len(ENLARGEMENTS))])
             tone = cv2.resize(tone, (width, height), interpolation=cv2.INTER_CUBIC)
         scan = _electronics(scan, config, rng)
         if rng.random() < config.thresholded:
@@ -111,8 +113,13 @@ def _optics(printed: Print, config: ScanConfig, rng: np.random.Generator) -> np.
     factor = printed.oversampling
     blurred = cv2.GaussianBlur(printed.dots, (0, 0), rng.uniform(*config.blur) * factor, borderType=cv2.BORDER_REFLECT)
     if rng.random() < config.aliased:
-        return np.ascontiguousarray(blurred[factor // 2 :: factor, factor // 2 :: factor])
+        return _points(blurred, factor)
     return shrink(blurred, factor)
+
+
+def _points(image: np.ndarray, factor: int) -> np.ndarray:
+    """The value in the centre of each factor x factor block, which lies between samples where the factor is even."""
+    return cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_CUBIC)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

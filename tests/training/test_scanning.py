@@ -12,7 +12,7 @@ from sdk.analysis.spectrum import peaks, power_spectrum
 from training.config import RecipeError, from_table, load_recipe, to_table
 from training.lettering import draw_lettering
 from training.printing import smooth_noise
-from training.scanning import PrintScan
+from training.scanning import ENLARGEMENTS, PrintScan
 
 AM_DOTS = {"round": 1.0, "ellipse": 1.0, "diamond": 1.0, "line": 1.0}
 
@@ -73,6 +73,28 @@ def test_screens_have_the_period_asked_for(clean: PrintScan, period: float, seed
 def test_without_a_screen_nothing_but_optics_happens(clean: PrintScan, colour: np.ndarray) -> None:
     scan, tone = replace(clean, unscreened=1.0, print=replace(clean.print, lettering=0))(colour, np.random.default_rng(3))
     assert np.abs(scan - tone).mean() < 0.02
+
+
+@pytest.mark.parametrize("period", [2.0, 4.0, 8.0], ids="period {}".format)
+@pytest.mark.parametrize("aliased", [0.0, 1.0], ids=["areas", "points"])
+def test_scan_and_target_lie_on_each_other(clean: PrintScan, colour: np.ndarray, aliased: float, period: float) -> None:
+    """Oversampling is 4, 3 and 2 at these periods: the centre of a pixel lies between samples, or on one."""
+    printing = replace(clean.print, lettering=0, misregistration=0)
+    simulate = replace(clean, unscreened=1.0, print=printing, scan=replace(clean.scan, aliased=aliased))
+    for seed in range(6):
+        pair = simulate.pair(colour, np.random.default_rng(seed), period)[:2]
+        scan, tone = (cv2.GaussianBlur(image[..., 1], (0, 0), 2)[8:-8, 8:-8] for image in pair)
+        slopes = np.stack([slope.ravel() for slope in np.gradient(tone)], axis=1)
+        shift = np.linalg.lstsq(slopes, (tone - scan).ravel())[0]
+        assert np.hypot(*shift) < 0.06, seed
+
+
+@pytest.mark.parametrize("interpolation", sorted(set(ENLARGEMENTS)))
+def test_enlargement_leaves_the_picture_in_its_place(interpolation: int) -> None:
+    ramp = np.arange(100, dtype=np.float32)[None]
+    places = (np.arange(130) + 0.5) / 1.3 - 0.5
+    enlarged = cv2.resize(ramp, (130, 1), interpolation=interpolation)[0]
+    assert np.mean(enlarged - places) == pytest.approx(0, abs=0.02)
 
 
 def test_cut_scans_have_two_levels(simulate: PrintScan, colour: np.ndarray) -> None:
