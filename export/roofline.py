@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -144,10 +145,7 @@ def _count(value: onnx.ValueInfoProto) -> int:
 def machine() -> str:
     """The processor's name, generation (virtual machines often hide the rest of the name) and cores, and its GPU: what tells one table from
     another."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = facts.get("flags", "").split()
+    facts, flags = cpu_facts(), cpu_flags()
     short = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in flags]
     name = facts.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in facts:
@@ -156,14 +154,23 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores" + (f" ({', '.join(short)})" if short else "") + (f", {gpu}" if gpu else "")
 
 
-def _gpu_name() -> str | None:
-    from sdk.cuda.driver import open_driver
-    from sdk.errors import InverseHalftonerError
+def cpu_facts() -> dict[str, str]:
+    """What Linux says of its (last) processor; empty elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
-    try:
-        return open_driver().device_name
-    except InverseHalftonerError:
-        return None
+
+def cpu_flags() -> set[str]:
+    """Of an x86 processor under Linux, such as ``avx2``."""
+    return set(cpu_facts().get("flags", "").split())
+
+
+def _gpu_name() -> str | None:
+    """Asked in a process of its own: a CUDA context here would count in the GPU memory of whatever is measured."""
+    code = "from sdk.cuda.driver import open_driver; print(open_driver().device_name)"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return asked.stdout.strip() or None
 
 
 if __name__ == "__main__":

@@ -19,16 +19,19 @@ from typing import Any, cast
 import numpy as np
 
 import sdk
-from sdk.backends import Backend, open_backend
+from sdk.backends import Backend, open_backend, open_cached_engine
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.catalog import model_bytes, releases
+from sdk.engines import BuildOptions
 from sdk.errors import DeviceError, InferenceError, MissingDependencyError, ModelError
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
 
 LONGEST_S = 60.0
 """No more repeats once those of one measurement took this long, if there are three."""
+WARM_UPS = {"cpu": 1, "cuda": 3}
+"""Calls that do not count: the first compiles and fills caches; on GPUs the second records CUDA graphs, and the third replays them."""
 
 
 @dataclass(frozen=True)
@@ -155,18 +158,9 @@ def open_case(case: Case) -> Backend:
 
 def _open_engine(case: Case) -> Backend:
     """An engine of the flavour asked for, from the cache or built; the first run of a row may take minutes, which are not counted."""
-    from sdk.backends import to_be_named
-    from sdk.cuda.driver import open_driver
-    from sdk.engine_cache import cached_engine
-    from sdk.engines import BuildOptions
-
-    driver = open_driver()
     data, where = model_bytes(case.model)
     precision = "fp16" if case.runner.precision == "int8" else case.runner.precision  # what is not between Q and DQ
-    options = BuildOptions(
-        precision=precision, batch=max(4, case.batch), flavour=case.runner.runtime, compute_capability=to_be_named(driver)
-    )
-    return TensorRtBackend(cached_engine(data, options, where=where), driver, where)
+    return open_cached_engine(data, where, BuildOptions(precision=precision, batch=max(4, case.batch), flavour=case.runner.runtime))
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -174,14 +168,15 @@ def measure(case: Case) -> dict[str, Any]:
     backend = open_case(case)
     metadata = ModelMetadata.from_props(backend.metadata, case.model)
     own, busy, started = _own_seconds(), _busy_seconds(), time.perf_counter()
+    warm_ups = WARM_UPS[case.runner.device]
     result: dict[str, Any] = {"ran": f"{backend.name} on {backend.device} in {backend.precision}"}
     try:
-        result["end_to_end"] = timed(end_to_end_call(backend, metadata, case), case.repeats)
+        result["end_to_end"] = timed(end_to_end_call(backend, metadata, case), case.repeats, warm_ups)
     except ModelError as error:
         result |= {"end_to_end": None, "why_no_end_to_end": str(error)}
     result |= {"peak_mib": peak_mib(), "gpu_mib": gpu_mib(backend)}  # of pictures: the call below would hold a batch of floats, too
     try:
-        result["network"] = timed(network_call(backend, case), case.repeats)
+        result["network"] = timed(network_call(backend, case), case.repeats, warm_ups)
     except InferenceError as error:  # larger than an engine's tiles
         result |= {"network": None, "why_no_network": str(error)}
     others = (_busy_seconds() - busy) - (_own_seconds() - own)
@@ -227,9 +222,10 @@ def network_call(backend: Backend, case: Case) -> Callable[[], object]:
     return run
 
 
-def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Seconds of wall time after one call that does not count, which compiles and fills caches."""
-    work()
+def timed(work: Callable[[], object], repeats: int, warm_ups: int = 1) -> dict[str, float]:
+    """Seconds of wall time, after calls that do not count."""
+    for _ in range(warm_ups):
+        work()
     times: list[float] = []
     while len(times) < repeats and not (len(times) >= 3 and sum(times) > LONGEST_S):
         started = time.perf_counter()

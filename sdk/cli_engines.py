@@ -11,7 +11,7 @@ from typing import Any
 from sdk.catalog import metadata_of, model_bytes
 from sdk.engine_cache import CACHE_VARIABLE, cache_folder, clear_cache
 from sdk.engine_file import ENGINE_SUFFIX, FLAVOURS, write_engine
-from sdk.engines import BuildOptions, OnProgress, build_engine
+from sdk.engines import BuildOptions, OnProgress, build_engine, known_gpus
 from sdk.errors import OptionError
 from sdk.onnx_precision import PRECISIONS
 
@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
     build.add_argument(
         "--compute-capability",
         metavar="X.Y",
-        help="GPU to build for, TensorRT-RTX only; Turing (7.5) must be named (default: 8.0 and newer)",
+        help="GPU to build for, TensorRT-RTX only; Turing (7.5) must be named (default: all others that it knows)",
     )
     build.add_argument("--workspace", type=int, metavar="MIB", help="scratch memory the engine may use (default: no limit)")
     build.add_argument("--optimization-level", type=int, metavar="0..5", help="0 builds fast, 5 tries most (default: 3)")
@@ -76,9 +76,9 @@ def _build(options: argparse.Namespace) -> int:
     engine = build_engine(onnx, wanted, timing_cache=options.timing_cache, on_progress=progress, where=where)
     write_engine(options.output, engine)
     header = engine.header
-    gpu = "GPUs of compute capability 8.0 and newer" if header.compute_capability == "any" else f"GPUs of {header.compute_capability}"
+    gpus = ", ".join(header.accepted(known_gpus(header.flavour)))
     print(
-        f"{options.output}: {header.name} in {header.precision}, {header.flavour} {header.version}, for {gpu}, "
+        f"{options.output}: {header.name} in {header.precision}, {header.flavour} {header.version}, for GPUs of compute capability {gpus}; "
         f"{len(engine.plan) / 2**20:.1f} MiB, built in {time.perf_counter() - started:.0f} s"
     )
     return 0

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import re
 import sys
 import time
@@ -21,6 +22,8 @@ from sdk.errors import ModelError
 
 CACHE_VARIABLE = "INVERSE_HALFTONER_CACHE"
 RUNTIME_SUFFIX = ".runtime"
+BUILDS = 2
+"""To be raised whenever ``sdk.engines`` builds otherwise: engines of before are not taken then."""
 OURS = (f"*{ENGINE_SUFFIX}", f"*{RUNTIME_SUFFIX}", "*.timing", "*.lock", ".*.partial")
 
 _log = logging.getLogger(__name__)
@@ -68,7 +71,7 @@ def cached_engine(
     is damaged or foreign is built anew. Raises what ``build_engine`` raises.
     """
     wanted = describe_build(onnx, options or BuildOptions(), where)
-    path = cache_folder() / f"{cache_name(wanted)}{ENGINE_SUFFIX}"
+    path = _path(wanted, ENGINE_SUFFIX)
     if found := _matching(path, wanted):
         return found
     with _locked(path.with_suffix(".lock")):
@@ -86,12 +89,20 @@ def cached_engine(
 
 def runtime_cache_of(engine: Engine) -> Path:
     """Where TensorRT-RTX keeps the kernels that it compiles on the GPU for an engine of this cache: beside it."""
-    return cache_folder() / f"{cache_name(engine.header)}{RUNTIME_SUFFIX}"
+    return _path(engine.header, RUNTIME_SUFFIX)
+
+
+def forget(engine: Engine) -> None:
+    """Remove an engine that TensorRT refuses, and its kernels, so that it is built anew."""
+    for suffix in (ENGINE_SUFFIX, RUNTIME_SUFFIX):
+        with contextlib.suppress(OSError):  # not there, or not ours to remove
+            _path(engine.header, suffix).unlink()
 
 
 def cache_name(header: EngineHeader) -> str:
-    """The model's name, for people, and a hash of ONNX, TensorRT, GPU, precision, shapes and options."""
+    """The model's name, for people, and a hash of ONNX, TensorRT, GPU, precision, shapes, options, and the platform."""
     facts = dataclasses.asdict(dataclasses.replace(header, metadata={}, plan_bytes=0, plan_sha256=""))
+    facts |= {"builds": BUILDS, "platform": [platform.system(), platform.machine()]}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', header.name)[:40]}-{header.precision}-{digest}"
 
@@ -118,6 +129,10 @@ def clear_cache() -> tuple[int, int]:
     with contextlib.suppress(OSError):  # not there, or not empty
         folder.rmdir()
     return engines, size
+
+
+def _path(header: EngineHeader, suffix: str) -> Path:
+    return cache_folder() / f"{cache_name(header)}{suffix}"
 
 
 def _matching(path: Path, wanted: EngineHeader) -> Engine | None:

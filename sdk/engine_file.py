@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,7 +36,8 @@ LARGEST_HEADER = 1 << 24
 FLAVOURS = ("tensorrt", "tensorrt-rtx")
 ANY_GPU = "any"
 """Compute capability of an engine that is compiled for the GPU when it is loaded: TensorRT-RTX's default."""
-OLDEST_OF_ANY = (8, 0)
+TURING = "7.5"
+"""The one that "any" leaves out, of those that TensorRT-RTX knows."""
 UNKNOWN = "unknown"
 ENGINE_SUFFIX = ".engine"
 
@@ -53,7 +55,7 @@ class EngineHeader:
     version: str
     """Of TensorRT, in full."""
     compute_capability: str
-    """Of the GPU it was built for ("8.9"), or "any" (TensorRT-RTX: 8.0 and newer)."""
+    """Of the GPU it was built for ("8.9"), or "any" (of those that TensorRT-RTX knows, all but Turing)."""
     precision: str
     shapes: tuple[Shape, Shape, Shape] | None = None
     """Smallest, best and largest input, (N, C, H, W); None for plans that others built."""
@@ -76,20 +78,22 @@ class EngineHeader:
         if self.version not in (version, UNKNOWN):
             raise EngineMismatchError(f"{where} was built by {self.flavour} {self.version}; here is {version}. {self.rebuild_hint(where)}")
 
-    def check_gpu(self, compute_capability: tuple[int, int], where: str) -> None:
-        """Raise ``EngineMismatchError`` unless the plan was built for GPUs like this one."""
-        here = "{}.{}".format(*compute_capability)
-        if self.compute_capability == ANY_GPU:
-            if compute_capability < OLDEST_OF_ANY:
-                raise EngineMismatchError(
-                    f"{where} was built for GPUs of compute capability 8.0 and newer; this one has {here}. "
-                    f"{self.rebuild_hint(where)} --compute-capability {here}"
-                )
-        elif self.compute_capability not in (here, UNKNOWN):
-            raise EngineMismatchError(
-                f"{where} was built for GPUs of compute capability {self.compute_capability}; this one has {here}. "
-                f"{self.rebuild_hint(where)}"
-            )
+    def accepted(self, known: Collection[str]) -> list[str]:
+        """The compute capabilities of the GPUs it runs on; ``known`` are those that TensorRT-RTX knows (``engines.known_gpus``)."""
+        return [gpu for gpu in known if gpu != TURING] if self.compute_capability == ANY_GPU else [self.compute_capability]
+
+    def check_gpu(self, compute_capability: tuple[int, int], where: str, known: Collection[str] = ()) -> None:
+        """Raise ``EngineMismatchError`` unless the plan was built for GPUs like this one; ``known`` as in ``accepted``."""
+        here, accepted = "{}.{}".format(*compute_capability), self.accepted(known)
+        if here in accepted or self.compute_capability == UNKNOWN:
+            return
+        if self.flavour == "tensorrt":
+            advice = self.rebuild_hint(where)
+        elif here in known:
+            advice = f"{self.rebuild_hint(where)} --compute-capability {here}"
+        else:
+            advice = f"TensorRT-RTX is not made for it. {dataclasses.replace(self, flavour='tensorrt').rebuild_hint(where)}"
+        raise EngineMismatchError(f"{where} was built for GPUs of compute capability {', '.join(accepted)}; this one has {here}. {advice}")
 
     def rebuild_hint(self, where: str) -> str:
         """The command that builds the same engine for the machine at hand."""
@@ -100,7 +104,8 @@ class EngineHeader:
             smallest, _, (batch, _, _, tile) = self.shapes
             shapes = f" --tile {tile} --batch {batch}" + (" --fixed" if smallest == self.shapes[2] else "")
         model = known[0] if known else f"{self.name}.onnx"
-        return f"Rebuild it here: inverse-halftoner build {model} -o {where} --flavour {self.flavour}{precision}{shapes} --overwrite"
+        target = where if where.lower().endswith(ENGINE_SUFFIX) else f"FILE{ENGINE_SUFFIX}"  # it may lie in the cache
+        return f"Rebuild it here: inverse-halftoner build {model} -o {target} --flavour {self.flavour}{precision}{shapes} --overwrite"
 
 
 @dataclass(frozen=True)

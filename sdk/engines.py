@@ -6,8 +6,10 @@ engine is loaded. Both are imported when they are needed, never with ``sdk``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ OnProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with (phase, steps done, steps in all); phases nest and repeat. An exception in it stops the build."""
 
 MODULES = dict(zip(FLAVOURS, ("tensorrt", "tensorrt_rtx")))
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class BuildOptions:
     flavour: str = "auto"
     """One of "tensorrt", "tensorrt-rtx", and "auto": the first of them that is installed."""
     compute_capability: str | None = None
-    """None: of this GPU for TensorRT, "any" (8.0 and newer) for TensorRT-RTX, which takes one such as "7.5" too."""
+    """None: of this GPU for TensorRT, "any" (``known_gpus`` but Turing) for TensorRT-RTX, which takes one such as "7.5" too."""
     workspace_mib: int | None = None
     """Scratch memory the engine may use; the default is TensorRT's own, all there is."""
     optimization_level: int | None = None
@@ -63,6 +66,12 @@ def build_engine(
     Raises ``EngineBuildError`` with TensorRT's log, ``DeviceError`` where a GPU is needed, ``MissingDependencyError``, ``OptionError``.
     """
     header = describe_build(onnx, options or BuildOptions(), where)
+    # TensorRT builds for the GPU whose context is current, which need not be the one in the header
+    with open_driver() if header.flavour == "tensorrt" else contextlib.nullcontext():
+        return Engine(header, _build_plan(onnx, header, timing_cache, on_progress, where))
+
+
+def _build_plan(onnx: bytes, header: EngineHeader, timing_cache: Path | None, on_progress: OnProgress | None, where: str) -> bytes:
     trt = load_tensorrt(header.flavour)
     log = make_log(trt)
     builder = _create(trt, trt.Builder, log)
@@ -85,8 +94,11 @@ def build_engine(
             f"{header.shapes and header.shapes[2][3]} px. If memory ran out, use a smaller tile or batch. {log.text()}"
         )
     if timing_cache and cache:
-        write_atomically(timing_cache, bytes(cache.serialize()))
-    return Engine(header, bytes(plan))
+        try:
+            write_atomically(timing_cache, bytes(cache.serialize()))
+        except ModelError as error:  # it only saves time, and the plan took minutes
+            _log.warning("the timing cache is not kept: %s", error)
+    return bytes(plan)
 
 
 def describe_build(onnx: bytes, options: BuildOptions, where: str = "the model") -> EngineHeader:
@@ -125,6 +137,14 @@ def load_tensorrt(flavour: str) -> ModuleType:
             f"{flavour} cannot be imported ({error}). Install it: pip install 'inverse-halftoner[{flavour}]'; "
             "on a Jetson use JetPack's own (docs/deployment.md)."
         ) from error
+
+
+def known_gpus(flavour: str) -> dict[str, Any]:
+    """Compute capability ("8.9") -> the name for it, of all GPUs that the TensorRT-RTX here knows; TensorRT names none."""
+    if flavour != "tensorrt-rtx":
+        return {}
+    trt = load_tensorrt(flavour)
+    return {f"{name[2:-1]}.{name[-1]}": value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
 
 
 def installed_flavours() -> list[str]:
@@ -212,7 +232,9 @@ def _configure(trt: ModuleType, builder: Any, network: Any, header: EngineHeader
         raise ModelError(f"{where} has {network.num_inputs} inputs and {network.num_outputs} outputs; engines are built of one each.")
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and it is not what "fp32" says
-    _target(trt, config, header)
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # TensorRT-RTX: what allocates while it runs fits into no CUDA graph
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+    _target(config, header)
     if workspace := header.options.get("workspace_mib"):
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace << 20)
     if (level := header.options.get("optimization_level")) is not None:
@@ -229,13 +251,16 @@ def _configure(trt: ModuleType, builder: Any, network: Any, header: EngineHeader
     return config
 
 
-def _target(trt: ModuleType, config: Any, header: EngineHeader) -> None:
+def _target(config: Any, header: EngineHeader) -> None:
     """Tell TensorRT-RTX what GPU to compile for; TensorRT always takes the one it runs on."""
     if header.flavour != "tensorrt-rtx" or header.compute_capability == ANY_GPU:
         return
-    known = {name[2:-1] + "." + name[-1]: value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
+    known = known_gpus(header.flavour)
     if header.compute_capability not in known:
-        raise OptionError(f"Compute capability {header.compute_capability!r} is unknown.{nearest(header.compute_capability, known)}")
+        raise OptionError(
+            f"TensorRT-RTX does not know compute capability {header.compute_capability!r}.{nearest(header.compute_capability, known)} "
+            "For other GPUs build with TensorRT itself: pip install 'inverse-halftoner[tensorrt]' (--flavour tensorrt)."
+        )
     config.num_compute_capabilities = 1
     if not config.set_compute_capability(known[header.compute_capability], 0):
         raise OptionError(f"{header.flavour} {header.version} does not build for compute capability {header.compute_capability}.")

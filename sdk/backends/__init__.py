@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
 from numbers import Integral
 from pathlib import Path
@@ -11,16 +13,17 @@ import numpy as np
 
 from sdk.catalog import model_bytes, releases
 from sdk.engine_file import ENGINE_SUFFIX, read_engine
-from sdk.errors import DeviceError, ModelError, OptionError, nearest
+from sdk.errors import DeviceError, EngineMismatchError, ModelError, OptionError, nearest
 
 if TYPE_CHECKING:
-    from sdk.cuda.driver import Driver
+    from sdk.engines import BuildOptions
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 BATCH = 4
 """Tiles at once of engines that are built on the way."""
+_log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -71,7 +74,7 @@ def open_backend(
     ======  =============================================================
     device
     ======  =============================================================
-    auto    onnxruntime: on CUDA where this onnxruntime has it, or the CPU
+    auto    onnxruntime: on CUDA where that can be had, or the CPU
     cpu     onnxruntime
     cuda    TensorRT where it is installed, else onnxruntime with CUDA
     ======  =============================================================
@@ -110,7 +113,9 @@ def open_backend(
     if backend == "tensorrt" or (backend == "auto" and device == "cuda" and _has_tensorrt()):
         if device == "cpu":
             raise DeviceError("TensorRT runs on NVIDIA GPUs, not on the CPU; use device='cuda', or another backend.")
-        return _open_cached_engine(data, where, precision, tile), where
+        from sdk.engines import BuildOptions
+
+        return open_cached_engine(data, where, BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH)), where
     if backend == "openvino":
         from sdk.backends.openvino import OpenVinoBackend
 
@@ -144,21 +149,25 @@ def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend
     return TensorRtBackend(engine, where=str(path))
 
 
-def _open_cached_engine(onnx: bytes, where: str, precision: str | None, tile: int | None) -> Backend:
+def open_cached_engine(onnx: bytes, where: str, options: BuildOptions) -> Backend:
+    """A model on the first GPU, through an engine for GPUs like it (whatever ``options`` name), from the cache or put there.
+
+    One that TensorRT refuses, after a change of the driver for instance, is removed and built anew, once.
+    """
     from sdk.backends.tensorrt import TensorRtBackend
     from sdk.cuda.driver import open_driver
-    from sdk.engine_cache import cached_engine, runtime_cache_of
-    from sdk.engines import BuildOptions
+    from sdk.engine_cache import cached_engine, forget, runtime_cache_of
 
     driver = open_driver()  # before a build of minutes for a GPU that is not there
-    options = BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH, compute_capability=to_be_named(driver))
+    options = dataclasses.replace(options, compute_capability="{}.{}".format(*driver.compute_capability))
+    engine = cached_engine(onnx, options, where=where)
+    try:
+        return TensorRtBackend(engine, driver, where, runtime_cache_of(engine))
+    except EngineMismatchError as error:
+        _log.warning("an engine of the cache is built anew: %s", error)
+        forget(engine)
     engine = cached_engine(onnx, options, where=where)
     return TensorRtBackend(engine, driver, where, runtime_cache_of(engine))
-
-
-def to_be_named(driver: Driver) -> str | None:
-    """The GPU's compute capability where builds leave it out unless it is named: TensorRT-RTX's do so of Turing."""
-    return "7.5" if driver.compute_capability == (7, 5) else None
 
 
 def _has_tensorrt() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,12 +22,14 @@ OPTIONS = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 """fp32 shall be that: from Ampere on TF32, of 10 bits of mantissa, is the default for it."""
 SHAPES_KEPT = 4
 """Buffers of so many shapes of batch stay on a GPU; a picture has one size of tile."""
+_log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeBackend:
     """Runs (N, C, H, W) float32 batches; safe to call from several threads.
 
-    ``precision`` is that of the file: there is nothing to choose. (Its CPU kernels compute fp16 files in fp32, and say so.)
+    ``device`` "auto" is CUDA where that can be had, or the CPU. ``precision`` is that of the file: there is nothing to choose. (Its CPU
+    kernels compute fp16 files in fp32, and say so.)
     """
 
     name = "onnxruntime"
@@ -34,7 +37,8 @@ class OnnxRuntimeBackend:
 
     def __init__(self, model: bytes, device: str = "auto", threads: int | None = None, where: str = "the model"):
         available = ort.get_available_providers()
-        if device == "auto":
+        automatic = device == "auto"
+        if automatic:
             device = "cuda" if PROVIDERS["cuda"] in available else "cpu"
         if device not in PROVIDERS:
             raise OptionError(f"Device {device!r} is unknown.{nearest(str(device), ('auto', *PROVIDERS))}")
@@ -47,15 +51,14 @@ class OnnxRuntimeBackend:
         options.log_severity_level = 3
         if count := thread_count(threads):
             options.intra_op_num_threads = count
-        said = load_cuda_libraries() if device == "cuda" else ""
         try:
-            self.session = ort.InferenceSession(model, options, providers=[(PROVIDERS[device], OPTIONS[device])])
-        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise ModelError(f"{where} cannot be loaded by onnxruntime ({error}). Export it again, or fetch a fresh copy.") from error
-        if self.session.get_providers()[0] != PROVIDERS[device]:
-            raise DeviceError(
-                f"onnxruntime could not start {PROVIDERS[device]} and would run on the CPU; check the CUDA and cuDNN libraries. {said}"
-            )
+            self.session = open_session(model, options, device, where)
+        except (DeviceError, ModelError) as error:
+            if not automatic or device == "cpu":
+                raise
+            _log.warning("onnxruntime runs on the CPU: %s", error)
+            device = "cpu"
+            self.session = open_session(model, options, device, where)
         stored = precision_of(model, where)
         self.precision = "fp32" if device == "cpu" and stored in ("fp16", "bf16") else stored
         self.device = device
@@ -128,6 +131,20 @@ class BoundSession:
         while len(self._bindings) > SHAPES_KEPT:
             self._bindings.popitem(last=False)
         return found
+
+
+def open_session(model: bytes, options: ort.SessionOptions, device: str, where: str) -> ort.InferenceSession:
+    """A session on "cpu" or "cuda", or an error: onnxruntime itself goes on without CUDA where that fails."""
+    said = load_cuda_libraries() if device == "cuda" else ""
+    try:
+        session = ort.InferenceSession(model, options, providers=[(PROVIDERS[device], OPTIONS[device])])
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        raise ModelError(f"{where} cannot be loaded by onnxruntime ({error}). Export it again, or fetch a fresh copy.") from error
+    if session.get_providers()[0] != PROVIDERS[device]:
+        raise DeviceError(
+            f"onnxruntime could not start {PROVIDERS[device]} and would run on the CPU; check the CUDA and cuDNN libraries. {said}"
+        )
+    return session
 
 
 def load_cuda_libraries() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory, open_driver
 from sdk.engine_file import Engine, Shape, write_atomically
-from sdk.engines import create_runtime, load_tensorrt, make_log
+from sdk.engines import create_runtime, known_gpus, load_tensorrt, make_log
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, ModelError
 
 
@@ -31,12 +31,16 @@ class TensorRtBackend:
         trt = load_tensorrt(header.flavour)
         header.check_version(str(trt.__version__), where)
         self.driver = driver or open_driver()
-        header.check_gpu(self.driver.compute_capability, where)
+        header.check_gpu(self.driver.compute_capability, where, known_gpus(header.flavour))
         self.name = header.flavour
         self.device = f"cuda ({self.driver.device_name})"
         quantised = header.metadata.get("precision") == '"int8"'
         self.precision = f"int8, the rest in {header.precision}" if quantised else header.precision
         self.metadata = header.metadata
+        self._shape: tuple[int, ...] | None = None
+        """The input that the context was told last."""
+        self._prepared: tuple[Shape, int, int] | None = None
+        self._preparations = 0
         with self.driver:
             self._log, self._engine = load_plan(trt, engine, where)
             self._context = self._create_context(runtime_cache if header.flavour == "tensorrt-rtx" else None)
@@ -107,6 +111,19 @@ class TensorRtBackend:
         n, c, h, w = (max(extent, least) for extent, least in zip((tiles, self.planes, height, width), self._smallest))
         return n, c, h, w
 
+    def prepare(self, shape: Shape, source: int, target: int) -> int:
+        """Tell the engine what ``enqueue`` will be given: this shape, this source, targets from this one on.
+
+        Gives a number that is another one whenever it was told anything else, or ``run`` was called, since. Then CUDA graphs recorded
+        before are void, since a graph fits one state of the context, and the next ``enqueue`` must be a plain one, since TensorRT takes
+        a new shape in there. Call it within ``with backend.driver:``.
+        """
+        if self._prepared != (shape, source, target):
+            self._result_shape(shape)
+            self._prepared = shape, source, target
+            self._preparations += 1
+        return self._preparations
+
     def enqueue(self, shape: Shape, source: int, target: int) -> None:
         """Queue one batch on the driver's stream, from GPU memory at ``source`` to GPU memory at ``target``; nothing is copied.
 
@@ -131,6 +148,7 @@ class TensorRtBackend:
 
     def _run(self, part: np.ndarray) -> np.ndarray:
         """One batch that the engine takes as it is; the result lives in the staging array until the next call."""
+        self._prepared = None  # the addresses will be others
         result_shape = self._result_shape(part.shape)
         self._input.fit(self.driver, part.shape)[...] = part
         result = self._output.fit(self.driver, result_shape)
@@ -142,8 +160,11 @@ class TensorRtBackend:
 
     def _result_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Of what comes out where ``shape`` goes in, which the engine is told here."""
-        if not self._context.set_input_shape(self._input.name, shape):
-            raise InferenceError(f"{self.name} does not take an input of {shape}. {self._log.text()}")
+        if shape != self._shape:
+            self._shape = self._prepared = None
+            if not self._context.set_input_shape(self._input.name, shape):
+                raise InferenceError(f"{self.name} does not take an input of {shape}. {self._log.text()}")
+            self._shape = shape
         return tuple(self._context.get_tensor_shape(self._output.name))
 
     def _execute(self, shape: tuple[int, ...], source: int, target: int) -> None:

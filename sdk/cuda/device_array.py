@@ -84,8 +84,7 @@ def borrow(array: Any, driver: Driver) -> Borrowed:
     """
     kind, device = _dlpack_device(array)
     if kind == dlpack.CUDA:
-        if device != driver.device:
-            raise UnsupportedImageError(f"The picture is on GPU {device}, the model on GPU {driver.device}. Copy it there first.")
+        _check_device(device, driver)
         try:
             lent = array.__dlpack__(stream=driver.stream)
         except BufferError as error:  # of torch, where a gradient is asked for, or conjugation is put off
@@ -94,12 +93,18 @@ def borrow(array: Any, driver: Driver) -> Borrowed:
     found = array.__cuda_array_interface__
     if found.get("mask") is not None:
         raise UnsupportedImageError(f"Found a masked array on the GPU. Fill it first. {ACCEPTED}")
+    _check_device(driver.device_of(found["data"][0]), driver)
     stream = found.get("stream") if found["version"] >= 3 else LEGACY_STREAM
     if stream is not None:
         driver.wait_for(stream)
     shape, dtype = tuple(found["shape"]), np.dtype(found["typestr"])
     strides = found.get("strides") or dlpack.contiguous(shape, dtype.itemsize)
     return Borrowed(found["data"][0], shape, tuple(strides), dtype, array)
+
+
+def _check_device(device: int, driver: Driver) -> None:
+    if device != driver.device:
+        raise UnsupportedImageError(f"The picture is on GPU {device}, the model on GPU {driver.device}. Copy it there first.")
 
 
 def _dlpack_device(array: Any) -> tuple[int, int]:

@@ -78,7 +78,7 @@ class Driver(Protocol):
         """Kernels by their ``extern "C"`` names. bytes: PTX, cubin or fatbin; str: CUDA C++, compiled here."""
         ...
 
-    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic, shared_bytes: int = 0) -> None:
+    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic) -> None:
         """Queue a kernel; numbers are numpy scalars, since their widths must be the kernel's. A struct is a scalar of an aligned dtype."""
         ...
 
@@ -93,12 +93,8 @@ class Driver(Protocol):
         """What is queued from here on happens after all that is queued on another ``stream`` (a ``CUstream``) by now."""
         ...
 
-    def mark(self) -> Any:
-        """A point on the stream."""
-        ...
-
-    def milliseconds(self, start: Any, end: Any) -> float:
-        """Between two marks; waits for the second."""
+    def device_of(self, address: int) -> int:
+        """The number of the GPU that holds this memory; its own for what CUDA does not know, and with PyCUDA, which cannot ask."""
         ...
 
     def synchronize(self) -> None:

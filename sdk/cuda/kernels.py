@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,14 +45,21 @@ JOB = _struct(
 BITS, BOOL, UINT8, UINT16, FLOAT32, UNCLIPPED = range(6)
 KINDS = {np.dtype(np.bool_): BOOL, np.dtype(np.uint8): UINT8, np.dtype(np.uint16): UINT16, np.dtype(np.float32): FLOAT32}
 
+_loaded: dict[tuple[str, int, bytes | str], dict[str, Any]] = {}
+"""(driver layer, GPU, code) -> kernels: all drivers of a GPU share its primary context, and so what was loaded into it."""
+
 
 class Kernels:
     """The kernels on one GPU; make and use it within ``with driver:``. A job is a ``JOB``."""
 
     def __init__(self, driver: Driver):
         prebuilt = prebuilt_path()
+        code = prebuilt.read_bytes() if prebuilt.exists() else SOURCE.read_text(encoding="utf-8")
+        key = driver.name, driver.device, code
+        if key not in _loaded:
+            _loaded[key] = driver.load_kernels(code, NAMES)
         self._driver = driver
-        self._kernels = driver.load_kernels(prebuilt.read_bytes() if prebuilt.exists() else SOURCE.read_text(encoding="utf-8"), NAMES)
+        self._kernels = _loaded[key]
 
     def find_colour(self, job: np.void) -> None:
         """Queue: ``has_colour`` becomes 1 where the source's three planes differ."""

@@ -1,11 +1,12 @@
 """A whole picture through an engine without leaving the GPU: one upload, tiles cut, restored and blended there, one download.
 
 What ``sdk.tiling.infer_tiled`` does around a backend with ``to_unit`` and ``from_unit``, to the last bit, by the kernels of
-``kernels.cu``. All work is queued on the driver's one stream; for a picture like one before, as a CUDA graph.
+``kernels.cu``. All work is queued on the driver's one stream; for a picture like the one before, as a CUDA graph.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +32,7 @@ Tell = Callable[[np.ndarray | None], float]
 """The value of the plane that conditions an engine, of how often each pattern of pixels occurs; given None, it counts itself."""
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+_log = logging.getLogger(__name__)
 
 
 class TileEngine(Protocol):
@@ -61,6 +63,14 @@ class TileEngine(Protocol):
         large."""
         ...
 
+    def prepare(self, shape: tuple[int, int, int, int], source: int, target: int) -> int:
+        """Tell it what ``enqueue`` will be given: this shape, this source, targets from this one on.
+
+        Gives a number that is another one whenever it was told anything else, or ran for others, since. Then what was recorded of it
+        before is void, and its next run must be a plain one.
+        """
+        ...
+
     def enqueue(self, shape: tuple[int, int, int, int], source: int, target: int) -> None:
         """Queue one batch, from device memory at ``source``, of this shape, to device memory at ``target``, of as many tiles."""
         ...
@@ -74,7 +84,8 @@ class GpuPipeline:
     """Restores pictures on one GPU; safe to call from several threads, which take turns.
 
     ``tile``, ``overlap``, ``multiple`` and ``threshold`` are what they are to ``Network``. Where memory runs out, ``batch``, the number
-    of tiles at once, is halved, and stays so. Make it in any context; ``release`` gives back the memory it keeps between pictures.
+    of tiles at once, is halved as far as the engine takes fewer, and stays so. Make it in any context; ``release`` gives back the memory it
+    keeps between pictures.
     """
 
     def __init__(self, engine: TileEngine, driver: Driver, *, tile: int, overlap: int, multiple: int = 1, threshold: float | None = None):
@@ -87,7 +98,9 @@ class GpuPipeline:
         self._threshold = -1 if threshold is None else threshold
         self._memory = WorkingMemory(driver)
         self._axes: dict[int, PlacedAxis] = {}
-        self._graphs: dict[tuple[int, bytes], Callable[[], None] | None] = {}
+        self._fewest = engine.shape_for(1, 1, 1)[0]
+        self._graphs: dict[bytes, Callable[[], None] | None] = {}
+        self._generation: tuple[int, int] | None = None
         with driver:
             self._kernels = Kernels(driver)
 
@@ -110,9 +123,9 @@ class GpuPipeline:
                     try:
                         return self._run(picture, bits_width, unclipped, condition)
                     except OutOfMemory:
-                        if self.batch == 1:
+                        if self.batch == self._fewest:  # of a fixed shape there would be more batches, none smaller
                             raise
-                        self.batch //= 2
+                        self.batch = max(self.batch // 2, self._fewest)
                         self.release()
         except DeviceError as error:
             shape = "x".join(map(str, getattr(picture, "shape", "?")))
@@ -176,7 +189,8 @@ class GpuPipeline:
                 self._kernels.unpack(job)
                 engine.enqueue(shape, int(job["inputs"]), int(job["results"]) + i * stride)
 
-        self._queue(enqueue, (memory.generation, job.tobytes()))
+        generation = memory.generation, engine.prepare(shape, int(job["inputs"]), int(job["results"]))
+        self._queue(enqueue, generation, job.tobytes())
         job["target"] = target
         self._kernels.blend(job)
 
@@ -217,14 +231,21 @@ class GpuPipeline:
         self._driver.synchronize()
         return counts
 
-    def _queue(self, enqueue: Callable[[], None], key: tuple[int, bytes]) -> None:
-        """``key`` holds all that a graph freezes. What comes first is queued plainly, since first runs allocate; the second is recorded."""
+    def _queue(self, enqueue: Callable[[], None], generation: tuple[int, int], key: bytes) -> None:
+        """``key`` holds all that a graph freezes; those of another ``generation`` of memory and engine are void.
+
+        What comes first is queued plainly, since first runs allocate and take in a new shape; the second is recorded.
+        """
+        if generation != self._generation:
+            self._graphs.clear()
+            self._generation = generation
         replay = self._graphs.get(key)
         if replay is None and key in self._graphs and self.records and self._engine.recordable():
             try:
-                replay = self._graphs[key] = self._driver.record(enqueue)
-            except (DeviceError, InferenceError):
-                self.records = False  # the work is the same without
+                replay = self._driver.record(enqueue)
+            except (DeviceError, InferenceError) as error:
+                self.records = False
+                _log.warning("no more CUDA graphs are made, batches are queued one by one, to the same result: %s", error)
         _keep(self._graphs, key, replay)
         (replay or enqueue)()
 

@@ -95,10 +95,10 @@ class CudaBindingsDriver(Driver):
         module = _check(cu.cuModuleLoadData(image + b"\0"))  # PTX is text and must end; for binaries one more byte is nothing
         return {name: _check(cu.cuModuleGetFunction(module, name.encode())) for name in names}  # modules live as long as the process
 
-    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic, shared_bytes: int = 0) -> None:
+    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic) -> None:
         values = [np.array(np.uint64(a.address) if isinstance(a, DeviceBuffer) else a) for a in arguments]
         pointers = np.array([value.ctypes.data for value in values], np.uint64)  # the driver copies what they point to at once
-        _check(cu.cuLaunchKernel(kernel, *grid, *block, shared_bytes, self._stream, pointers.ctypes.data, 0))
+        _check(cu.cuLaunchKernel(kernel, *grid, *block, 0, self._stream, pointers.ctypes.data, 0))
 
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
         _check(cu.cuStreamBeginCapture(self._stream, cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
@@ -127,14 +127,9 @@ class CudaBindingsDriver(Driver):
         finally:
             cu.cuEventDestroy(event)  # happens once the event has
 
-    def mark(self) -> Any:
-        event = _check(cu.cuEventCreate(0))
-        _check(cu.cuEventRecord(event, self._stream))
-        return event
-
-    def milliseconds(self, start: Any, end: Any) -> float:
-        _check(cu.cuEventSynchronize(end))
-        return float(_check(cu.cuEventElapsedTime(start, end)))
+    def device_of(self, address: int) -> int:
+        status, number = cu.cuPointerGetAttribute(cu.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address)
+        return int(number) if status == cu.CUresult.CUDA_SUCCESS else self.device
 
     def synchronize(self) -> None:
         _check(cu.cuStreamSynchronize(self._stream))

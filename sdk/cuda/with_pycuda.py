@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -33,8 +35,13 @@ class PyCudaDriver(Driver):
         self.device_name = found.name()
         self.compute_capability = found.compute_capability()
         with self:
-            self._stream = cuda.Stream(1)  # CU_STREAM_NON_BLOCKING
+            self._streams = [cuda.Stream(1)]  # CU_STREAM_NON_BLOCKING; in a list, so that the last reference to it can go in the context
         self.stream = int(self._stream.handle)
+        weakref.finalize(self, self._inside(self._streams.clear)).atexit = False
+
+    @property
+    def _stream(self) -> Any:
+        return self._streams[0]
 
     def __enter__(self) -> PyCudaDriver:
         self._turn.acquire()
@@ -53,18 +60,13 @@ class PyCudaDriver(Driver):
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         memory = _checked(lambda: cuda.mem_alloc(nbytes))
-
-        def free() -> None:
-            self._context.push()  # in threads where it is not current PyCUDA frees nothing, and says nothing
-            try:
-                memory.free()
-            finally:
-                cuda.Context.pop()
-
-        return DeviceBuffer(int(memory), nbytes, free)
+        return DeviceBuffer(int(memory), nbytes, self._inside(memory.free))
 
     def pinned(self, shape: Sequence[int], dtype: np.typing.DTypeLike) -> np.ndarray:
-        return _checked(lambda: cuda.pagelocked_empty(tuple(shape), np.dtype(dtype)))
+        kept = _checked(lambda: cuda.pagelocked_empty(tuple(shape), np.dtype(dtype)))
+        memory = (ctypes.c_uint8 * kept.nbytes).from_address(kept.ctypes.data)  # the array holds it, and it is freed with the last view
+        weakref.finalize(memory, self._inside(kept.base.free)).atexit = False
+        return np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
 
     def copy_in(self, target: DeviceBuffer, source: np.ndarray) -> None:
         check_room(source.nbytes, target.nbytes)
@@ -90,9 +92,9 @@ class PyCudaDriver(Driver):
         module = _checked(lambda: cuda.module_from_buffer(image))
         return {name: _checked(lambda name=name: module.get_function(name)) for name in names}
 
-    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic, shared_bytes: int = 0) -> None:
+    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: DeviceBuffer | np.generic) -> None:
         values = [np.uint64(a.address) if isinstance(a, DeviceBuffer) else a for a in arguments]
-        _checked(lambda: kernel(*values, grid=grid, block=block, stream=self._stream, shared=shared_bytes))
+        _checked(lambda: kernel(*values, grid=grid, block=block, stream=self._stream))
 
     def record(self, enqueue: Callable[[], None]) -> Callable[[], None]:
         return enqueue
@@ -100,14 +102,24 @@ class PyCudaDriver(Driver):
     def wait_for(self, stream: int) -> None:
         _checked(cuda.Context.synchronize)  # PyCUDA knows its own streams only, so all of them are waited for
 
-    def mark(self) -> Any:
-        return _checked(lambda: cuda.Event().record(self._stream))
-
-    def milliseconds(self, start: Any, end: Any) -> float:
-        return _checked(lambda: end.synchronize().time_since(start))
+    def device_of(self, address: int) -> int:
+        return self.device
 
     def synchronize(self) -> None:
         _checked(self._stream.synchronize)
+
+    def _inside(self, release: Callable[[], Any]) -> Callable[[], None]:
+        """``release`` in the context: in threads where it is not current PyCUDA frees nothing, and says nothing."""
+        context = self._context
+
+        def run() -> None:
+            context.push()
+            try:
+                release()
+            finally:
+                cuda.Context.pop()
+
+        return run
 
 
 def _checked(call: Callable[[], Any]) -> Any:

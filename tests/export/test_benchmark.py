@@ -156,6 +156,29 @@ def test_repeats_stop_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     assert timed(lambda: None, repeats=50)["repeats"] == 3
 
 
+def test_calls_that_do_not_count_come_first() -> None:
+    calls: list[int] = []
+    assert timed(lambda: calls.append(1), repeats=4, warm_ups=3)["repeats"] == 4
+    assert len(calls) == 7
+
+
+def test_engines_are_opened_as_the_sdk_opens_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the kernels that TensorRT-RTX kept, so that a row is what users get."""
+    asked: list[Any] = []
+    monkeypatch.setattr("export.runners.open_cached_engine", lambda onnx, where, options: asked.append(options))
+    open_case(case(Runner("tensorrt-rtx", "cuda", "int8", "tensorrt-rtx"), batch=8))
+    assert (asked[0].flavour, asked[0].precision, asked[0].batch) == ("tensorrt-rtx", "fp16", 8)
+
+
+def test_the_gpus_name_is_asked_for_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA context of this process would count in the GPU memory of those that are measured."""
+    monkeypatch.setattr("sdk.cuda.driver.open_driver", None)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, "Some GPU\n", ""))
+    assert machine().endswith(", Some GPU")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "DeviceError"))
+    assert "GPU" not in machine()
+
+
 def test_cases_survive_the_way_to_their_process() -> None:
     assert case_from(to_text(case(EAGER))) == case(EAGER)
 

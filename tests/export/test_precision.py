@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from export.quantise import (
     with_outputs,
 )
 from export.release import refuse_what_loses, release
+from export.roofline import cpu_flags
 from export.runners import RUNNERS
 from sdk.backends import open_backend
 from sdk.engines import BuildOptions, build_engine
@@ -174,8 +174,7 @@ def test_too_small_a_graph_is_refused(plain: onnx.ModelProto, dots: list[np.ndar
 
 def saturates() -> bool:
     """Whether this is an x86 CPU without VNNI, whose sums of two products of 8 bits are cut to 16."""
-    info = Path("/proc/cpuinfo")
-    return platform.machine() == "x86_64" and info.exists() and not {"avx512_vnni", "avx_vnni"} & set(info.read_text().split())
+    return bool(cpu_flags()) and not {"avx512_vnni", "avx_vnni"} & cpu_flags()
 
 
 def test_openvino_runs_int8_and_says_so(int8: onnx.ModelProto, plain: onnx.ModelProto, dots: list[np.ndarray], tmp_path: Path) -> None:

@@ -17,15 +17,16 @@ from sdk.backends import open_backend
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.driver import Driver
-from sdk.engines import BuildOptions, build_engine, installed_flavours
+from sdk.engines import BuildOptions, build_engine
 from tests.export.test_precision import FACTS, network
+from tests.sdk.conftest import flavours_for
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
 def flavour(gpu: Driver) -> str:
-    return next(iter(installed_flavours()), None) or pytest.skip("no TensorRT is installed")
+    return next(iter(flavours_for(gpu)), None) or pytest.skip("no TensorRT for this GPU is installed")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

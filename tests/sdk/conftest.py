@@ -16,6 +16,7 @@ from sdk import catalog
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
+from sdk.engines import installed_flavours, known_gpus
 from sdk.errors import DeviceError, MissingDependencyError
 from sdk.images import to_unit
 from sdk.metadata import ModelMetadata
@@ -183,6 +184,12 @@ def gpu() -> Driver:
         return open_driver()
     except (DeviceError, MissingDependencyError) as error:
         pytest.skip(f"needs an NVIDIA GPU: {error}")
+
+
+def flavours_for(gpu: Driver) -> list[str]:
+    """The flavours of TensorRT that are installed and run on this GPU, the preferred one first."""
+    here = "{}.{}".format(*gpu.compute_capability)
+    return [flavour for flavour in installed_flavours() if flavour == "tensorrt" or here in known_gpus(flavour)]
 
 
 @pytest.fixture(scope="session")

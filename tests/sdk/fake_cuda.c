@@ -69,13 +69,7 @@ CUresult cuEventRecord(struct timespec *event, Handle stream) { clock_gettime(CL
 CUresult cuStreamWaitEvent(Handle stream, struct timespec *event, unsigned flags) {
     return depth && stream == STREAM && event->tv_sec ? SUCCESS : INVALID_VALUE; /* an event that was recorded, or there is nothing to wait for */
 }
-CUresult cuEventSynchronize(struct timespec *event) { return SUCCESS; }
 CUresult cuEventDestroy_v2(struct timespec *event) { free(event); return SUCCESS; }
-CUresult cuEventElapsedTime_v2(float *ms, struct timespec *a, struct timespec *b) {
-    *ms = (b->tv_sec - a->tv_sec) * 1e3f + (b->tv_nsec - a->tv_nsec) * 1e-6f;
-    return SUCCESS;
-}
-CUresult cuEventElapsedTime(float *ms, struct timespec *a, struct timespec *b) { return cuEventElapsedTime_v2(ms, a, b); }
 
 CUresult cuMemAlloc_v2(void **address, size_t size) {
     if (!depth) return INVALID_CONTEXT;
@@ -83,6 +77,11 @@ CUresult cuMemAlloc_v2(void **address, size_t size) {
     return size < LARGEST && (*address = malloc(size)) ? SUCCESS : OUT_OF_MEMORY;
 }
 CUresult cuMemFree_v2(void *address) { if (!depth) return INVALID_CONTEXT; free(address); return SUCCESS; }
+CUresult cuPointerGetAttribute(int *value, int attribute, void *address) {
+    if (attribute != 9 || address == (void *)1) return INVALID_VALUE; /* the ordinal of the device; 1 is nobody's memory */
+    *value = 0;
+    return SUCCESS;
+}
 CUresult cuMemHostAlloc(void **address, size_t size, unsigned flags) { return cuMemAlloc_v2(address, size); }
 CUresult cuMemFreeHost(void *address) { return cuMemFree_v2(address); }
 CUresult cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t size, Handle stream) { return queue((Work){to, from, size}, stream); }
@@ -128,7 +127,6 @@ CUresult cuGetProcAddress_v2(const char *symbol, void **function, int version, u
     *function = dlsym(self, name);
     if (!*function) *function = dlsym(self, symbol);
     if (!*function && !strcmp(symbol, "cuGraphInstantiate")) *function = dlsym(self, "cuGraphInstantiateWithFlags");
-    if (!strcmp(symbol, "cuEventElapsedTime")) *function = dlsym(self, "cuEventElapsedTime");
     if (status) *status = *function ? 0 : 1;
     return *function ? SUCCESS : NOT_FOUND;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.util
+import logging
 import re
 import shutil
 import subprocess
@@ -72,6 +73,7 @@ class HostGpu:
         self.waited_for: list[int] = []
         self.done: list[str] = []
         self.refuses_to_record = False
+        self.of_other_gpus: set[int] = set()
         self._library = library
         self._turn = threading.RLock()
         self._depth = 0
@@ -123,7 +125,7 @@ class HostGpu:
         assert code == kernels.SOURCE.read_text(encoding="utf-8")
         return {name: (name, self._library[f"launch_{name}"]) for name in names}
 
-    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: Any, shared_bytes: int = 0) -> None:
+    def launch(self, kernel: Any, grid: Extent, block: Extent, *arguments: Any) -> None:
         name, function = kernel
         (job,) = (np.array(argument).copy() for argument in arguments)  # as CUDA does at once
         assert min(grid) > 0
@@ -150,11 +152,12 @@ class HostGpu:
     def wait_for(self, stream: int) -> None:
         self.waited_for.append(stream)
 
-    def mark(self) -> None:
-        return None
+    def device_of(self, address: int) -> int:
+        return int(address in self.of_other_gpus)
 
-    def milliseconds(self, start: Any, end: Any) -> float:
-        return 0.0
+    @property
+    def is_recording(self) -> bool:
+        return self._recording is not None
 
     def synchronize(self) -> None:
         assert self._depth
@@ -173,7 +176,8 @@ class HostGpu:
 class HostEngine:
     """A ``TileEngine`` that is a numpy function of (N, C, H, W) float32; notes what it was given.
 
-    Its result has one plane less than its input for each of its ``conditions``, which are the last ones.
+    As TensorRT's context it must be told nothing new between a recording and its replays, and run once before the recording. Its
+    result has one plane less than its input for each of its ``conditions``, which are the last ones.
     """
 
     gpu: HostGpu
@@ -187,6 +191,10 @@ class HostEngine:
     can_record: bool = True
     fails: bool = False
     shapes: list[tuple[int, ...]] = field(default_factory=list)
+    told: list[tuple[Any, ...]] = field(default_factory=lambda: [()])
+    """Shapes and addresses, each that differs from the one before."""
+    ran: int = 0
+    """How many of them there were at the last run."""
     seen: list[np.ndarray] = field(default_factory=list)
     """float32 (C, H, W), one a tile."""
 
@@ -199,15 +207,26 @@ class HostEngine:
         n, h, w = (max(pair) for pair in zip((tiles, height, width), self.smallest))
         return n, self.planes, h, w
 
+    def prepare(self, shape: tuple[int, int, int, int], source: int, target: int) -> int:
+        if self.told[-1] != (shape, source, target):
+            self.told.append((shape, source, target))
+        return len(self.told)
+
     def enqueue(self, shape: tuple[int, int, int, int], source: int, target: int) -> None:
         if self.fails:
             raise InferenceError("the engine failed")
+        if self.told[-1][:2] != (shape, source):
+            self.prepare(shape, source, target)
+        state = len(self.told)
+        assert self.ran == state or not self.gpu.is_recording, "recorded right after a change"
+        self.ran = state
         assert source % 256 == 0
         assert target % 256 == 0
         given = at(source, shape, self.dtypes[0])
         made = at(target, (shape[0], self.result_planes, *shape[2:]), self.dtypes[1])
 
         def work() -> None:
+            assert state == len(self.told), "a graph of another state of the engine"
             self.shapes.append(shape)
             self.seen += list(given.astype(np.float32))
             made[...] = self.function(given.astype(np.float32))[:, : self.result_planes]
@@ -474,17 +493,29 @@ def test_batches_are_evenly_full(library: ctypes.CDLL) -> None:
 
 
 def test_graphs_give_what_plain_runs_give(library: ctypes.CDLL) -> None:
-    case, other = Case(70, 50, channels=3, planes=3), Case(40, 130, dtype=np.uint16)
+    case, other = Case(70, 50, channels=3, planes=3), Case(24, 130, dtype=np.uint16)  # tiles of 32x32 and 24x32 px
     gpu = HostGpu(library)
     engine = case.engine(gpu)
     pipeline = case.pipeline(engine)
-    for seed in range(4):
-        for each in (case, other, Case(70, 50, dtype=np.bool_)):
-            picture = each.picture(seed)
-            expected, _ = reference(picture, Case(**{**vars(each), "planes": 3}))
-            np.testing.assert_array_equal(each.run(pipeline, picture), expected)
-    assert gpu.done.count("graph") >= 6
+    third = Case(70, 50, dtype=np.bool_)
+    for seed, each in enumerate([case, other, third] * 2 + [case] * 4 + [other] * 4 + [third] * 4 + [case, third] * 4):
+        picture = each.picture(seed)
+        expected, _ = reference(picture, Case(**{**vars(each), "planes": 3}))
+        np.testing.assert_array_equal(each.run(pipeline, picture), expected)
+    assert gpu.done.count("graph") == 3 * 3 + 7  # the last ones all have one shape
     assert len(pipeline._graphs) <= KEPT
+
+
+def test_graphs_are_void_once_the_engine_ran_for_others(library: ctypes.CDLL) -> None:
+    """Two pipelines on one engine, whose graphs and buffers know nothing of each other."""
+    case = Case(70, 50)
+    gpu = HostGpu(library)
+    engine = case.engine(gpu)
+    one, other = case.pipeline(engine), case.pipeline(engine)
+    for seed, pipeline in enumerate([one, one, one, other, one, one, other, other, one, other]):
+        picture = case.picture(seed)
+        np.testing.assert_array_equal(case.run(pipeline, picture), reference(picture, case)[0])
+    assert gpu.done.count("graph") == 2 + 1 + 1
 
 
 def test_a_graph_is_void_once_memory_has_moved(library: ctypes.CDLL) -> None:
@@ -495,8 +526,9 @@ def test_a_graph_is_void_once_memory_has_moved(library: ctypes.CDLL) -> None:
         np.testing.assert_array_equal(case.run(pipeline, picture), reference(picture, case)[0])
 
 
-def test_without_graphs(library: ctypes.CDLL) -> None:
+def test_without_graphs(library: ctypes.CDLL, caplog: pytest.LogCaptureFixture) -> None:
     """A driver that has none, an engine that is not ready, a recording that fails: the same result by plain runs."""
+    caplog.set_level(logging.WARNING, "sdk.cuda.pipeline")
     case = Case(70, 70)
     for change in ("has none", "not ready", "fails"):
         gpu = HostGpu(library)
@@ -511,6 +543,9 @@ def test_without_graphs(library: ctypes.CDLL) -> None:
         engine.can_record = True
         case.run(pipeline, case.picture())
         assert ("graph" in gpu.done) == (change == "not ready")
+    (said,) = caplog.messages  # once, by the one that fails
+    assert "no more CUDA graphs" in said
+    assert "STREAM_CAPTURE_UNSUPPORTED" in said
 
 
 def test_memory_that_runs_out_halves_the_batch(library: ctypes.CDLL) -> None:
@@ -526,6 +561,18 @@ def test_memory_that_runs_out_halves_the_batch(library: ctypes.CDLL) -> None:
     with pytest.raises(InferenceError, match=r"failed on a picture of 256x256: The memory of the GPU ran out .*smaller tile"):
         case.run(small, picture)
     assert small.batch == 1
+
+
+def test_batches_of_fixed_size_are_not_halved(library: ctypes.CDLL) -> None:
+    """They would be more, and no smaller."""
+    case = Case(96, 96, overlap=0, multiple=1, batch=4, fixed=True)
+    gpu = HostGpu(library, memory=40_000)
+    pipeline = case.pipeline(case.engine(gpu))
+    with pytest.raises(InferenceError, match="The memory of the GPU ran out"):
+        case.run(pipeline, case.picture())
+    assert pipeline.batch == 4
+    gpu.left = 1 << 40
+    np.testing.assert_array_equal(case.run(pipeline, case.picture()), reference(case.picture(), case)[0])
 
 
 def test_memory_runs_out_for_the_engine(library: ctypes.CDLL) -> None:
@@ -675,6 +722,10 @@ def test_what_cannot_be_borrowed(library: ctypes.CDLL) -> None:
     pipeline = case.pipeline(case.engine(HostGpu(library)))
     with pytest.raises(UnsupportedImageError, match="on GPU 1, the model on GPU 0"):
         pipeline.run(ByDlpack(case.picture(), device=1))
+    elsewhere = OnGpu(case.picture())
+    pipeline._driver.of_other_gpus.add(elsewhere.array.ctypes.data)
+    with pytest.raises(UnsupportedImageError, match="on GPU 1, the model on GPU 0"):
+        pipeline.run(elsewhere)
     with pytest.raises(UnsupportedImageError, match="masked"):
         pipeline.run(OnGpu(case.picture(), mask=object()))
 
@@ -801,12 +852,14 @@ def test_prebuilt_kernels_are_taken_where_they_fit(library: ctypes.CDLL, monkeyp
     loaded: list[bytes | str] = []
     gpu = HostGpu(library)
     monkeypatch.setattr(gpu, "load_kernels", lambda code, names: loaded.append(code))
+    monkeypatch.setattr(kernels, "_loaded", {})
     monkeypatch.setattr(kernels, "SOURCE", tmp_path / "kernels.cu")
     kernels.SOURCE.write_text("// one", encoding="utf-8")
     prebuilt_path().write_bytes(b"built of one")
     kernels.Kernels(gpu)
     kernels.SOURCE.write_text("// two", encoding="utf-8")
-    kernels.Kernels(gpu)
+    for _ in range(3):  # and only once
+        kernels.Kernels(gpu)
     assert loaded == [b"built of one", "// two"]
 
 

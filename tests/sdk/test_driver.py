@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from sdk.cuda.driver import DRIVERS, Driver, open_driver
@@ -53,6 +58,75 @@ def test_contract_on_a_fake_libcuda(layer: str, compile_c, tmp_path: Path) -> No
     source.write_text(code, encoding="utf-8")
     library = compile_c(source, tmp_path / "libcuda.so.1")
     run_contract(layer, LD_LIBRARY_PATH=f"{library.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}")
+
+
+def test_pycuda_frees_in_whatever_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a stand-in, which as PyCUDA frees only in threads where the context is current, and says nothing elsewhere."""
+    current, living = threading.local(), set()
+
+    def push() -> None:
+        current.depth = getattr(current, "depth", 0) + 1
+
+    def pop() -> None:
+        current.depth -= 1
+
+    class Thing:
+        handle = 7
+
+        def __init__(self, size: int):
+            self.memory = np.empty(size, np.uint8)
+            living.add(id(self))
+
+        def free(self) -> None:
+            if getattr(current, "depth", 0):
+                living.discard(id(self))
+
+        __del__ = free
+
+        def __int__(self) -> int:
+            return self.memory.ctypes.data
+
+    class Pagelocked(np.ndarray):
+        base: Any = None
+
+    def pagelocked_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        thing = Thing(int(np.prod(shape)) * dtype.itemsize)
+        array = thing.memory.view(dtype).reshape(shape).view(Pagelocked)
+        array.base = thing
+        return array
+
+    found = SimpleNamespace(
+        retain_primary_context=lambda: SimpleNamespace(push=push), name=lambda: "Fake GPU", compute_capability=lambda: (8, 7)
+    )
+    cuda = SimpleNamespace(
+        init=lambda: None,
+        Device=lambda number: found,
+        Context=SimpleNamespace(pop=pop),
+        Stream=Thing,
+        mem_alloc=Thing,
+        pagelocked_empty=pagelocked_empty,
+        Error=RuntimeError,
+        MemoryError=MemoryError,
+        CompileError=RuntimeError,
+    )
+    monkeypatch.setitem(sys.modules, "pycuda", SimpleNamespace(VERSION_TEXT="0", driver=cuda))
+    monkeypatch.setitem(sys.modules, "pycuda.driver", cuda)
+    monkeypatch.setitem(sys.modules, "sdk.cuda.with_pycuda", None)  # so that it is forgotten afterwards
+    del sys.modules["sdk.cuda.with_pycuda"]
+    driver: Any = open_driver("pycuda")
+    with driver:
+        kept = [driver.allocate(16), driver.pinned((3, 5), np.float32)]
+    kept[1][...] = 1
+    kept[1] = kept[1][1:]  # the last view counts
+    assert (kept[1].shape, kept[1].dtype, len(living)) == ((2, 5), np.float32, 3)
+    for holder in (kept, [driver]):
+        thread = threading.Thread(target=holder.clear)
+        if holder is not kept:
+            del driver
+        thread.start()
+        thread.join(10)
+    gc.collect()
+    assert not living
 
 
 @pytest.mark.gpu

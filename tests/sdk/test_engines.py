@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import sdk
-from sdk import engine_cache
+from sdk import engine_cache, engines
 from sdk.catalog import releases
 from sdk.cli import main
 from sdk.cli_engines import add_commands, progress_line
 from sdk.cuda.driver import open_driver
 from sdk.engine_cache import cache_folder, cache_name, cached_engine, clear_cache, runtime_cache_of, watch_builds
 from sdk.engine_file import MAGIC, PREFIX, Engine, EngineHeader, decode_engine, encode_engine, read_engine, write_engine
-from sdk.engines import BuildOptions, build_engine, describe_build, installed_flavours
+from sdk.engines import BuildOptions, build_engine, describe_build, installed_flavours, known_gpus
 from sdk.errors import DeviceError, EngineBuildError, EngineMismatchError, MissingDependencyError, ModelError, OptionError
 from sdk.metadata import ModelMetadata
 
@@ -173,10 +175,27 @@ def test_another_tensorrt_or_gpu_is_named_with_the_command_to_rebuild() -> None:
         header.check_gpu((9, 0), "prl.engine")
     header.check_version("10.16.1.11", "prl.engine")
     header.check_gpu((8, 9), "prl.engine")
-    portable = dataclasses.replace(header, compute_capability="any")
-    portable.check_gpu((12, 0), "prl.engine")
-    with pytest.raises(EngineMismatchError, match=r"8\.0 and newer; this one has 7\.5.*--compute-capability 7\.5"):
-        portable.check_gpu((7, 5), "prl.engine")
+
+
+def test_gpus_of_a_portable_engine_are_those_that_tensorrt_rtx_knows() -> None:
+    known = ["7.5", "8.0", "8.6", "12.0"]
+    header = EngineHeader({}, "tensorrt-rtx", "1.7.1.116", "any", "fp16")
+    header.check_gpu((12, 0), "x.engine", known)
+    with pytest.raises(EngineMismatchError, match=r"8\.0, 8\.6, 12\.0; this one has 7\.5.*-rtx .*--compute-capability 7\.5$"):
+        header.check_gpu((7, 5), "x.engine", known)
+    with pytest.raises(EngineMismatchError, match=r"has 9\.0\. TensorRT-RTX is not made for it.*--flavour tensorrt --precision fp16 "):
+        header.check_gpu((9, 0), "x.engine", known)
+    of_one = dataclasses.replace(header, compute_capability="8.6")
+    of_one.check_gpu((8, 6), "x.engine", known)
+    with pytest.raises(EngineMismatchError, match=r"capability 8\.6; this one has 8\.0.*--compute-capability 8\.0$"):
+        of_one.check_gpu((8, 0), "x.engine", known)
+
+
+def test_gpus_that_the_installed_tensorrt_rtx_knows(rtx: None) -> None:
+    known = known_gpus("tensorrt-rtx")
+    assert {"7.5", "8.0", "8.6", "8.9", "12.0"} <= known.keys()
+    assert not {"9.0", "10.0", "10.3"} & known.keys()  # the advice for these is TensorRT itself
+    assert known_gpus("tensorrt") == {}
 
 
 # Building
@@ -236,7 +255,7 @@ def test_shapes_and_workspace_by_default(engine: Engine, small_onnx: bytes) -> N
         ({"workspace_mib": 0}, "1 or more"),
         ({"optimization_level": 6}, r"0\.\.5"),
         ({"flavour": "tensorflow"}, "Did you mean"),
-        ({"compute_capability": "9.9"}, "9.9.*Known: 12.0"),
+        ({"compute_capability": "9.0"}, r"does not know .*9\.0.*Known: 12\.0.*--flavour tensorrt\b"),
     ],
 )
 def test_options_out_of_range(rtx: None, small_onnx: bytes, options: dict, message: str) -> None:
@@ -306,6 +325,52 @@ def test_timing_cache_is_written_and_taken_again(rtx: None, small_onnx: bytes, t
     assert path.stat().st_size > 7
     with pytest.raises(ModelError, match="timing cache"):
         build_engine(small_onnx, RTX, timing_cache=tmp_path)  # a folder
+
+
+def test_a_timing_cache_that_cannot_be_written_costs_no_engine(
+    rtx: None, small_onnx: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert build_engine(small_onnx, RTX, timing_cache=tmp_path / "file" / "x.timing").plan
+    assert "the timing cache is not kept" in caplog.text
+
+
+def test_engines_of_tensorrt_rtx_can_be_recorded(rtx: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = __import__("tensorrt_rtx")
+    configured: list[bool] = []
+    target = engines._target
+
+    def look(config: Any, header: EngineHeader) -> None:
+        configured.append(config.get_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION))
+        target(config, header)
+
+    monkeypatch.setattr(engines, "_target", look)
+    build_engine(small_onnx, RTX)
+    assert configured == [True]
+
+
+def test_tensorrt_builds_on_the_gpu_that_the_header_names(small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its context is current, whatever the program's own is."""
+    inside: list[bool] = []
+
+    class OtherGpu(contextlib.nullcontext):
+        compute_capability = (8, 9)
+
+        def __enter__(self) -> None:
+            inside.append(True)
+
+        def __exit__(self, *_: object) -> None:
+            inside.pop()
+
+    def build(*_: object) -> bytes:
+        assert inside
+        return b"plan"
+
+    monkeypatch.setitem(sys.modules, "tensorrt", argparse.Namespace(__version__="11.4.0.106"))
+    monkeypatch.setattr(engines, "open_driver", OtherGpu)
+    monkeypatch.setattr(engines, "_build_plan", build)
+    engine = build_engine(small_onnx, BuildOptions(flavour="tensorrt"))
+    assert (engine.header.compute_capability, engine.plan, inside) == ("8.9", b"plan", [])
 
 
 def test_without_tensorrt_the_error_names_the_extra(small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,7 +504,7 @@ def test_a_build_that_fails_leaves_nothing(rtx: None, small_onnx: bytes, cache: 
     assert cached_engine(small_onnx, RTX).plan  # and the lock is free
 
 
-def test_the_key_holds_all_that_decides(rtx: None, small_onnx: bytes) -> None:
+def test_the_key_holds_all_that_decides(rtx: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     header = describe_build(small_onnx, RTX)
     changes = (
         {"version": "1.8"},
@@ -449,7 +514,10 @@ def test_the_key_holds_all_that_decides(rtx: None, small_onnx: bytes) -> None:
         {"options": {"workspace_mib": 1}},
     )
     names = {cache_name(header), *(cache_name(dataclasses.replace(header, **change)) for change in changes)}
-    assert len(names) == 1 + len(changes)
+    for setting, value in (("platform.machine", lambda: "aarch64"), ("sdk.engine_cache.BUILDS", 1)):
+        monkeypatch.setattr(setting, value)
+        names.add(cache_name(header))
+    assert len(names) == 3 + len(changes)
     evil = dataclasses.replace(header, metadata={"name": '"../../etc/passwd"'})
     assert "/" not in cache_name(evil)
     assert cache_name(dataclasses.replace(header, plan_bytes=5, plan_sha256="y")) == cache_name(header)
@@ -491,7 +559,9 @@ def test_build_and_clear_by_command(rtx: None, small_onnx: bytes, tmp_path: Path
     (tmp_path / "small.onnx").write_bytes(small_onnx)
     arguments = ["build", str(tmp_path / "small.onnx"), "-o", str(tmp_path / "x.engine"), "--flavour", "tensorrt-rtx"]
     assert command(*arguments, "--precision", "fp32", "--tile", "128", "--batch", "2", "--workspace", "64") == 0
-    assert "small in fp32, tensorrt-rtx 1." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "small in fp32, tensorrt-rtx 1." in said
+    assert "for GPUs of compute capability 8.0, 8.6, 8.9, 12.0" in said
     header = read_engine(tmp_path / "x.engine").header
     assert header.shapes == ((1, 1, 8, 8), (2, 1, 128, 128), (2, 1, 128, 128))
     with pytest.raises(OptionError, match="--overwrite"):

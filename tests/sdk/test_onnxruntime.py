@@ -15,7 +15,7 @@ from sdk.backends import onnxruntime as module
 from sdk.backends import open_backend
 from sdk.backends.onnxruntime import SHAPES_KEPT, BoundSession, OnnxRuntimeBackend, load_cuda_libraries
 from sdk.cuda.driver import Driver
-from sdk.errors import DeviceError, InferenceError, OptionError
+from sdk.errors import DeviceError, InferenceError, ModelError, OptionError
 from sdk.onnx_precision import in_precision
 
 
@@ -95,6 +95,31 @@ def test_a_silent_fall_back_of_onnxruntime_is_an_error_with_what_was_missing(sma
     with pytest.raises(DeviceError, match=r"would run on the CPU.*libcudnn\.so\.9"):
         OnnxRuntimeBackend(small_onnx, "cuda")
     assert asked == [("CUDAExecutionProvider", {"use_tf32": "0"})]  # fp32 is what was asked for
+
+
+@pytest.mark.parametrize("way", ["raises", "goes on without"])
+def test_auto_is_the_cpu_where_cuda_cannot_start(
+    small_onnx: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    """onnxruntime-gpu on a machine without a GPU. What is asked for by name is an error all the same."""
+    session = ort.InferenceSession
+
+    def without_gpu(model: bytes, options: Any, providers: list[tuple[str, dict]]) -> Any:
+        if providers[0][0] == "CUDAExecutionProvider" and way == "raises":
+            raise RuntimeError("CUDA failure 35: CUDA driver version is insufficient")
+        return session(model, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", without_gpu)
+    monkeypatch.setattr(module, "load_cuda_libraries", lambda: "Failed to load libcudnn.so.9")
+    backend = OnnxRuntimeBackend(small_onnx, "auto", threads=1)
+    assert (backend.device, backend.precision) == ("cpu", "fp32")
+    assert backend.run(batch(1, 16, 16)).shape == (1, 1, 16, 16)
+    assert "onnxruntime runs on the CPU" in caplog.text
+    with pytest.raises((DeviceError, ModelError), match=r"driver version|libcudnn"):
+        OnnxRuntimeBackend(small_onnx, "cuda")
+    with pytest.raises(ModelError):
+        OnnxRuntimeBackend(b"no model", "auto")
 
 
 def test_precision_is_the_files_own(small_onnx: bytes) -> None:

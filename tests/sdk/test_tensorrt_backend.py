@@ -20,9 +20,10 @@ from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend, load_plan
 from sdk.catalog import releases
 from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory
-from sdk.engine_file import Engine, EngineHeader, write_engine
-from sdk.engines import BuildOptions, build_engine, installed_flavours
+from sdk.engine_file import Engine, EngineHeader, read_engine, write_engine
+from sdk.engines import BuildOptions, build_engine, describe_build
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, MissingDependencyError, ModelError, OptionError
+from tests.sdk.conftest import flavours_for
 
 RTX = BuildOptions(flavour="tensorrt-rtx")
 SHAPES = ((1, 1, 16, 16), (2, 1, 64, 64), (2, 1, 64, 64))
@@ -77,9 +78,11 @@ class FakeContext:
     def __init__(self) -> None:
         self.addresses: dict[str, int] = {}
         self.ran: list[tuple[int, ...]] = []
+        self.told: list[tuple[int, ...]] = []
         self.works = True
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.told.append(tuple(shape))
         self.shape = tuple(shape)
         return name == "halftone" and all(a <= n <= b for a, n, b in zip(SHAPES[0], shape, SHAPES[2]))
 
@@ -221,6 +224,32 @@ def test_from_gpu_memory_to_gpu_memory(fake_trt: SimpleNamespace) -> None:
         backend.enqueue(x.shape, source.address, target.address)
 
 
+def test_what_makes_graphs_void(fake_trt: SimpleNamespace) -> None:
+    """Another shape, other addresses, and ``run``, which has its own; not another batch of the same."""
+    driver = FakeDriver()
+    backend = TensorRtBackend(engine_with(), driver)
+    small, large = (1, 1, 16, 16), (2, 1, 32, 32)
+    with driver:
+        source, target = driver.allocate(8192), driver.allocate(8192)
+        first = backend.prepare(large, source.address, target.address)
+        for _ in range(2):
+            backend.enqueue(large, source.address, target.address)
+            assert backend.prepare(large, source.address, target.address) == first
+        numbers = [first, backend.prepare(large, source.address, target.address + 256)]
+        numbers.append(backend.prepare(large, target.address, source.address))
+        numbers.append(backend.prepare(small, source.address, target.address))
+        numbers.append(backend.prepare(large, source.address, target.address))
+        backend.run(np.zeros(large, np.float32))
+        numbers.append(backend.prepare(large, source.address, target.address))
+        backend.enqueue(small, source.address, target.address)  # without having said so
+        numbers.append(backend.prepare(large, source.address, target.address))
+        with pytest.raises(InferenceError, match="does not take an input"):
+            backend.prepare((1, 3, 16, 16), source.address, target.address)
+        numbers.append(backend.prepare(large, source.address, target.address))
+    assert len(set(numbers)) == len(numbers)
+    assert fake_trt.context.told == [(1, 1, 16, 16), large, small, large, small, large, (1, 3, 16, 16), large]  # no more than needed
+
+
 def test_recordable_is_what_tensorrt_rtx_says_and_true_for_tensorrt(fake_trt: SimpleNamespace) -> None:
     backend = TensorRtBackend(engine_with(), FakeDriver())
     assert backend.recordable()
@@ -260,8 +289,12 @@ def test_memory_that_runs_out_is_an_inference_error(fake_trt: SimpleNamespace, m
     assert driver.depth == 0
 
 
-def test_refusals_before_tensorrt_sees_the_plan(fake_trt: SimpleNamespace) -> None:
+def test_refusals_before_tensorrt_sees_the_plan(fake_trt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_trt.Runtime = None
+    fake_trt.ComputeCapability = SimpleNamespace(__members__=dict.fromkeys(["NONE", "CURRENT", "SM75", "SM86", "SM120"]))
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt)
+    with pytest.raises(EngineMismatchError, match=r"8\.6, 12\.0; this one has 8\.9\. TensorRT-RTX is not made for it.*--flavour tensorrt "):
+        TensorRtBackend(engine_with(flavour="tensorrt-rtx", compute_capability="any"), FakeDriver())
     with pytest.raises(EngineMismatchError, match=r"built by tensorrt 10\.16\.1\.11; here is 11\.4\.0\.106"):
         TensorRtBackend(engine_with(version="10.16.1.11"), FakeDriver())
     with pytest.raises(EngineMismatchError, match=r"capability 12\.0; this one has 8\.9"):
@@ -298,6 +331,7 @@ def test_tensorrt_rtx_keeps_its_kernels_beside_the_engine(
     fake_trt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt)
+    fake_trt.ComputeCapability = SimpleNamespace(__members__={"SM89": 89})
     caches: list[Any] = []
     config = SimpleNamespace(create_runtime_cache=lambda: FakeRuntimeCache(fake_trt.context), set_runtime_cache=caches.append)
     fake_trt.engine.create_runtime_config = lambda: config
@@ -321,6 +355,33 @@ def test_tensorrt_rtx_keeps_its_kernels_beside_the_engine(
     TensorRtBackend(engine, FakeDriver(), runtime_cache=tmp_path / "file" / "x.runtime")  # cannot be written: no error
     gc.collect()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "m.runtime"]
+
+
+@pytest.mark.parametrize("works_then", [True, False])
+def test_an_engine_of_the_cache_that_is_refused_is_built_anew_once(
+    fake_trt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_onnx: bytes, works_then: bool
+) -> None:
+    monkeypatch.setenv("INVERSE_HALFTONER_CACHE", str(tmp_path))
+    for module in ("sdk.cuda.driver", "sdk.engines"):
+        monkeypatch.setattr(f"{module}.open_driver", FakeDriver)
+    plans = [b"bad", b"good" if works_then else b"bad"]
+    built: list[BuildOptions] = []
+
+    def build(onnx: bytes, options: BuildOptions, *, where: str, **_: Any) -> Engine:
+        built.append(options)
+        return Engine(describe_build(onnx, options, where), plans[len(built) - 1])
+
+    monkeypatch.setattr("sdk.engine_cache.build_engine", build)
+    (tmp_path / "small.onnx").write_bytes(small_onnx)
+    if works_then:
+        for _ in range(2):
+            assert open_backend(tmp_path / "small.onnx", "cuda", backend="tensorrt")[0].name == "tensorrt"
+    else:
+        with pytest.raises(EngineMismatchError, match=r"Rebuild it here: inverse-halftoner build small\.onnx -o FILE\.engine"):
+            open_backend(tmp_path / "small.onnx", "cuda", backend="tensorrt")
+    assert [options.compute_capability for options in built] == ["8.9", "8.9"]
+    (kept,) = tmp_path.rglob("*.engine")
+    assert read_engine(kept).plan == plans[1]
 
 
 def test_flavour_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,8 +461,8 @@ def test_precision_of_an_engine_file(rtx_engine: Engine, tmp_path: Path) -> None
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 8e-3), ("bf16", 6e-2)])
 @pytest.mark.parametrize("flavour", ["tensorrt", "tensorrt-rtx"])
 def test_engine_equals_onnx(gpu: Driver, flavour: str, precision: str, tolerance: float) -> None:
-    if flavour not in installed_flavours():
-        pytest.skip(f"{flavour} is not installed")
+    if flavour not in flavours_for(gpu):
+        pytest.skip(f"{flavour} is not installed, or not made for {gpu.device_name}")
     onnx = releases()["fast"].path.read_bytes()
     reference = OnnxRuntimeBackend(onnx, "cpu")
     backend = TensorRtBackend(build_engine(onnx, BuildOptions(flavour=flavour, precision=precision, tile=256, batch=2)), gpu)
@@ -414,7 +475,7 @@ def test_engine_equals_onnx(gpu: Driver, flavour: str, precision: str, tolerance
 
 @pytest.mark.gpu
 def test_two_threads_on_the_gpu(gpu: Driver, small_onnx: bytes) -> None:
-    flavour = next(iter(installed_flavours()), None) or pytest.skip("no TensorRT is installed")
+    flavour = next(iter(flavours_for(gpu)), None) or pytest.skip("no TensorRT for this GPU is installed")
     backend = TensorRtBackend(build_engine(small_onnx, BuildOptions(flavour=flavour)), gpu)
     inputs = [np.random.default_rng(seed).random((1, 1, 64, 64), np.float32) for seed in range(2)]
     expected = [backend.run(x) for x in inputs]
@@ -435,8 +496,8 @@ def test_two_threads_on_the_gpu(gpu: Driver, small_onnx: bytes) -> None:
 
 @pytest.mark.gpu
 def test_cuda_builds_once(gpu: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not installed_flavours():
-        pytest.skip("no TensorRT is installed")
+    if not flavours_for(gpu):
+        pytest.skip("no TensorRT for this GPU is installed")
     monkeypatch.setenv("INVERSE_HALFTONER_CACHE", str(tmp_path))
     backend, _ = open_backend("fast", "cuda", tile=256)
     assert backend.precision == "fp16"

@@ -37,6 +37,7 @@ CLASSES = {
 }
 """What a variable or attribute of that name is in the sources."""
 ONLY_RTX = {
+    "BuilderFlag.REQUIRE_USER_ALLOCATION",
     "ComputeCapability",
     "ComputeCapability.__members__",
     "IBuilderConfig.num_compute_capabilities",

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-
 import pytest
 import torch
 
+from export.roofline import cpu_flags
 from training import optim
 from training.optim import orthogonalise
 from training.precision import accelerated, autocast, has_bf16
 
-CPUINFO = Path("/proc/cpuinfo")
 
-
-@pytest.mark.skipif(platform.machine() != "x86_64" or not CPUINFO.exists(), reason="needs the flags of an x86 CPU from Linux")
+@pytest.mark.skipif(not cpu_flags(), reason="needs the flags of an x86 CPU from Linux")
 def test_what_the_cpu_says_of_itself() -> None:
-    flags = CPUINFO.read_text(encoding="utf-8").split()
-    if "avx512_bf16" in flags:
+    if "avx512_bf16" in cpu_flags():
         assert has_bf16("cpu")
-    elif "avx512bw" not in flags:
+    elif "avx512bw" not in cpu_flags():
         assert not has_bf16("cpu")
 
 
