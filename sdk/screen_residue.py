@@ -23,6 +23,9 @@ PERIODS = (1.5, 16.0)
 """px; where screens that a network restores have their peaks."""
 LEVELS = 3
 """The picture is halved so often before amplitudes are smoothed: their detail is about 2^LEVELS px."""
+MIRRORED = 12 / 256
+"""Cycles/px between a frequency and its negative, modulo 1: nearer ones (lines of 2 px) are one wave to the demodulation,
+which would then take it away twice."""
 LIMIT = 3 / 255
 """Amplitude that a residue may have; what is well above it is taken for picture."""
 
@@ -31,16 +34,22 @@ BUSY = 45 / 255
 
 
 def screen_frequencies(grey: np.ndarray) -> list[Peak]:
-    """The strongest screen peaks of a picture (HxW, 0..255), at least three bins apart."""
+    """The strongest screen peaks of a picture (HxW, 0..255), at least three bins apart, and ``MIRRORED`` from their negatives."""
     spectrum = power_spectrum(grey)
     found = [] if spectrum is None else peaks(spectrum, 4 * MOST_PEAKS, PERIODS)
     least = max([LEAST, *(peak.prominence - SPREAD for peak in found[:1])])
     chosen: list[Peak] = []
     for peak in found:
         far = all(max(abs(peak.row - other.row), abs(peak.column - other.column)) >= 3 for other in chosen)
-        if peak.prominence >= least and far and len(chosen) < MOST_PEAKS:
+        if peak.prominence >= least and far and _to_negative(peak) >= MIRRORED and len(chosen) < MOST_PEAKS:
             chosen.append(peak)
     return chosen
+
+
+def _to_negative(peak: Peak) -> float:
+    """Cycles/px from a peak's frequency to its negative."""
+    twice = 2 * np.array(peak.frequency)
+    return float(np.hypot(*(twice - np.round(twice))))
 
 
 def remove_residue(picture: np.ndarray, found: Sequence[Peak]) -> np.ndarray:

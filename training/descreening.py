@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from sdk.analysis.spectrum import Peak, background, level_at, peaks, power_spectrum
+from sdk.analysis.spectrum import Peak, background, level_at, peaks, power_spectrum, whole
 
 BLURS = tuple(np.geomspace(0.3, 12, 50).round(3).tolist())
 """Standard deviations, px, that the equal blur is searched among."""
@@ -31,9 +31,9 @@ def screen_peaks(scan: np.ndarray, least: float = 15.0) -> list[Peak]:
     return found if found and found[0].prominence >= least else []
 
 
-def residual(restored: np.ndarray, found: Sequence[Peak]) -> float:
-    """dB; 0 where nothing is left to see."""
-    spectrum = power_spectrum(grey(restored))
+def residual(scan: np.ndarray, restored: np.ndarray, found: Sequence[Peak]) -> float:
+    """dB, in the blocks where the scan is not flat; 0 where nothing is left to see."""
+    spectrum = power_spectrum(grey(restored), chosen_by=grey(scan))
     return 0.0 if spectrum is None else max(0.0, max(level_at(spectrum, peak) for peak in found))
 
 
@@ -87,7 +87,8 @@ def _notches(spectrum: np.ndarray, threshold: float, width: float, protect: floa
     """1 where frequencies pass, falling to 0 at the peaks."""
     block = spectrum.shape[0]
     frequency = np.hypot(np.fft.fftfreq(block)[:, None], np.arange(block // 2 + 1)[None, :] / block)
-    peaked = ((spectrum - background(spectrum)) > threshold) & (frequency > protect)
-    wrapped = np.pad(np.pad(peaked.astype(np.float32), ((16, 16), (0, 0)), mode="wrap"), ((0, 0), (16, 16)), mode="reflect")
-    spread = cv2.GaussianBlur(wrapped, (0, 0), width)[16:-16, 16:-16]
-    return 1 - np.clip(spread * 2 * np.pi * width**2, 0, 1)
+    removable = frequency > protect
+    peaked = ((spectrum - background(spectrum)) > threshold) & removable
+    wrapped = np.pad(whole(peaked).astype(np.float32), 16, mode="wrap")
+    spread = cv2.GaussianBlur(wrapped, (0, 0), width)[16:-16, 16:-16][:, -spectrum.shape[1] :]
+    return 1 - np.clip(spread * 2 * np.pi * width**2, 0, 1) * removable

@@ -49,7 +49,9 @@ class Case:
     facts: dict = field(default_factory=dict)
     """Other fields of the analysis that must be right."""
     method: str | None = None
-    """Its name in ``sdk.analysis.methods.LABELS``. To find none is no mistake."""
+    """Its name in ``sdk.analysis.methods.LABELS``. To find none is no mistake, to find another is one."""
+    turn: int = 90
+    """Degrees after which its screen is the same: 180 for lines."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator)
     label = label_of(kernel, {"serpentine": serpentine})
     diffused = halftone(grey, kernel, serpentine=serpentine)
     yield Case("error diffusion", "dither", diffused, facts={"bits": 1}, method=label)
-    yield Case("error diffusion, JPEG", "dither", jpeg(diffused.astype(np.uint8) * 255, int(rng.integers(85, 98))))
+    yield Case("error diffusion, JPEG", "dither", jpeg(diffused.astype(np.uint8) * 255, int(rng.integers(85, 98))), method=label)
     kernel = str(rng.choice(list(KERNELS)))
     yield Case("error diffusion, colour", "dither", halftone(photo, kernel), method=kernel)
     blue = halftone(grey, "blue-noise", size=int(rng.choice([32, 48, 64])), seed=int(rng.integers(200, 204)))
@@ -115,7 +117,7 @@ def screen_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) 
     yield Case("screen, digital", "screen", screened, period, (angle,), {"bits": 1})
     period, angle = log_uniform(2.5, 16, rng), rng.uniform(8, 82)
     lines = halftone(grey, "am-screen", lpi=600 / period, dpi=600.0, angle=angle, dot="line")
-    yield Case("line screen, digital", "screen", lines, period, (angle + 90,))
+    yield Case("line screen, digital", "screen", lines, period, (angle + 90,), turn=180)
     period, angle = log_uniform(3, 8, rng), rng.uniform(10, 80)
     screened = halftone(grey, "am-screen", lpi=600 / period, dpi=600.0, angle=angle)
     yield Case("screen beside text", "screen", beside_text(screened, rng), period, (angle,))
@@ -125,7 +127,7 @@ def screen_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) 
         dot, period = choose(dots, rng), log_uniform(2.4, 13, rng)
         config = replace(prints, unscreened=0.0, print=replace(prints.print, inks={ink: 1.0}, dots={dot: 1.0}, lettering=0.0))
         scan, _, printed, factor = config.pair(photo, rng, period=period)
-        angles = tuple(printed.angle + turn * way + 90 * (dot == "line") for turn in INK_ANGLES[ink] for way in (1, -1))
+        angles = tuple(printed.angle + turn * way for turn in INK_ANGLES[ink] for way in (1, -1))
         yield Case(f"print, {ink}", "screen", scan, printed.period * factor, angles)
 
 
@@ -175,19 +177,24 @@ def judge(case: Case, score: Score) -> None:
     right = found.kind == case.kind and all(getattr(found, name) == value for name, value in case.facts.items())
     score.total += 1
     score.right += right
-    score.named += bool(case.method and found.method)
-    score.rightly += bool(case.method and found.method == case.method)
+    score.named += found.method is not None
+    score.rightly += found.method is not None and found.method == case.method
     within = right
     if right and case.period and found.period:
         score.period_errors.append(abs(found.period / case.period - 1))
         within = score.period_errors[-1] <= PERIOD_TOLERANCE
         if found.angle is not None:
-            score.angle_errors.append(min(abs((found.angle - angle + 45) % 90 - 45) for angle in case.angles))
+            score.angle_errors.append(min(_between(found.angle, angle, case.turn) for angle in case.angles))
             within = within and score.angle_errors[-1] <= ANGLE_TOLERANCE
     score.within += within
     if not within:
         truth = f"{case.period:.2f} px at {case.angles[0] % 90:.0f} degrees" if case.period and case.angles else case.period or ""
         score.missed.append(f"{case.title} {truth} {case.facts or ''}: {found}")
+
+
+def _between(first: float, second: float, turn: int) -> float:
+    """Degrees."""
+    return abs((first - second + turn / 2) % turn - turn / 2)
 
 
 def evaluate(data: Path, sets: tuple[str, ...] = SETS, every: int = 1, seed: int = 2024) -> dict[str, Score]:

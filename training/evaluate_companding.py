@@ -1,8 +1,8 @@
 """Measure bit-depth expansion: ``python -m training.evaluate_companding companding --data DIR -o docs``.
 
 Pictures of 256x256 px (the papers' protocol) and whole ones, cut to 1..5 bits by floor (Hou & Qiu 2017, eq. 2), colour and
-grey. Beside the model: the picture as it is, and the middle of each quantisation interval, the best that a single pixel
-allows. Writes <out>/evaluations/companding/<model>.json and <out>/companding.md.
+grey. Beside the model: the picture as it is, and the middle of each quantisation interval. Writes
+<out>/evaluations/companding/<model>.json and <out>/companding.md.
 """
 
 from __future__ import annotations

@@ -39,10 +39,12 @@ LOW = 0.5
 def spectrum(halftone: Halftone, grey: float) -> tuple[np.ndarray, np.ndarray]:
     """Radial frequencies (cycles a px) and the power there, in units of the variance g (1 - g), whose white noise is 1."""
     flat = np.full((SIDE + 2 * MARGIN, SIDE + 2 * MARGIN), round(255 * grey), np.uint8)
+    window = np.outer(*2 * [np.hanning(SIDE + 1)[:-1]])  # without it, masks whose side divides SIDE would have the least leakage
     power = np.zeros((SIDE, SIDE))
     for seed in range(SEEDS):
         pattern = halftone(flat, seed)[MARGIN:-MARGIN, MARGIN:-MARGIN].astype(np.float64)
-        power += np.abs(np.fft.fft2(pattern - grey)) ** 2 / (SIDE**2 * grey * (1 - grey)) / SEEDS
+        uneven = pattern - np.average(pattern, weights=window)
+        power += np.abs(np.fft.fft2(uneven * window)) ** 2 / ((window**2).sum() * grey * (1 - grey)) / SEEDS
     fy, fx = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
     rings = np.round(np.hypot(fy, fx) * SIDE).astype(int)
     count = SIDE // 2

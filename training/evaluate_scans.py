@@ -8,6 +8,7 @@ Writes <out>/evaluations/scans/<model>.json and <out>/scans.md.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import sdk
 from sdk.images import from_unit
 from training.arguments import count
 from training.config import load_recipe
-from training.data import photo_paths, read_rgb
+from training.data import evenly, photo_paths, read_rgb
 from training.descreening import acutance, notch, residual, screen_peaks
 from training.errors import said_plainly
 from training.metrics import Lpips
@@ -62,10 +63,12 @@ def simulator(colour: str) -> PrintScan:
 
 
 def simulated_prints(folder: Path, colour: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """(scan, true tone, period): uint8 HxW (grey) or HxWx3, and px."""
+    """(scan, true tone, period): uint8 HxW (grey) or HxWx3, and px; of ``limit`` evenly chosen pictures. No two sets share draws."""
     simulate = simulator(colour)
-    for i, path in enumerate(photo_paths(folder)[:limit]):
-        scan, tone, printed, enlarged = simulate.pair(read_rgb(path), np.random.default_rng((2018, i)))
+    paths = photo_paths(folder)
+    draws = zlib.crc32(f"{folder.name}, {colour}".encode())
+    for i, path in enumerate(paths if limit is None else evenly(paths, limit)):
+        scan, tone, printed, enlarged = simulate.pair(read_rgb(path), np.random.default_rng((draws, i)))
         planes = 0 if colour == "grey" else slice(None)
         yield from_unit(scan, np.uint8)[..., planes].copy(), from_unit(tone, np.uint8)[..., planes].copy(), printed.period * enlarged
 
@@ -121,9 +124,9 @@ def measure_scans(folder: Path, restorer: sdk.InverseHalftoner) -> Iterator[dict
             "scan": path.name,
             "period": round(found[0].period, 2),
             "before": round(max(peak.prominence for peak in found), 1),
-            "residual": round(residual(restored, found), 1),
+            "residual": round(residual(scan, restored, found), 1),
             "acutance": round(acutance(scan, restored, found), 2),
-            "notch_residual": round(residual(notched, found), 1),
+            "notch_residual": round(residual(scan, notched, found), 1),
             "notch_acutance": round(acutance(scan, notched, found), 2),
         }
 
@@ -141,7 +144,7 @@ def page(result: dict) -> str:
         f"By `python -m training.evaluate_scans {model} --data DIR{limit} -o docs` ({result['software']}).\n",
         *([PICTURES] if ours else []),
         "## Simulated prints: PSNR (dB) / SSIM / LPIPS\n",
-        f"{f'The first {limit[9:]} pictures of each set' if limit else 'All test pictures'}, printed and scanned by the simulator\n"
+        f"{f'{limit[9:]} evenly chosen pictures of each set' if limit else 'All test pictures'}, printed and scanned by the simulator\n"
         f"(periods {low:g}..{high:g} px, AM screens, fixed seed).\n"
         "The Gaussian, non-local means and the FFT notch are tuned on val and told the true period. *gain*: PSNR above the best of them;\n"
         "*LPIPS ratio*: to the lowest of theirs.\n",

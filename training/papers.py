@@ -84,8 +84,9 @@ def companding(found: Evaluations) -> list[str]:
         lines.append(f"| {bits} | {' | '.join(cells)} |")
     lines.append(
         "\nEqual: floor without rescaling (eq. 2), the symmetric U-Net of 4x4 convolutions and transposed ones, 256x256 px. Not equal:\n"
-        "the COCO pictures; the loss (squared error here, since PSNR is compared; features of VGG in the paper); one network for all\n"
-        "depths and for grey, which is told the depth and answers inside each quantisation interval. More: [companding.md](companding.md)."
+        "the COCO pictures; the loss (the logarithm of the RMSE here, since PSNR is compared; features of VGG in the paper); one network\n"
+        "for all depths and for grey, which is told the depth and answers inside each quantisation interval.\n"
+        "More: [companding.md](companding.md)."
     )
     return lines
 

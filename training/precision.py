@@ -23,7 +23,8 @@ def has_bf16(device: str) -> bool:
 
 def accelerated() -> Accelerator:
     """Of the machine's best device, in the precision it is fast in."""
-    return Accelerator(mixed_precision="bf16" if has_bf16(str(PartialState().device).partition(":")[0]) else "no")
+    device = torch.device(PartialState().device)
+    return Accelerator(mixed_precision="bf16" if has_bf16(device.type) else "no")
 
 
 def autocast(device: torch.device) -> torch.autocast:

@@ -86,7 +86,7 @@ class Print:
     oversampling: int
     period: float
     angle: float
-    """Of the (first) screen, degrees."""
+    """Of the last ink's screen, which is the black one's if there is one; degrees in [0, 90)."""
 
 
 def choose(chances: dict[str, float], rng: np.random.Generator) -> str:

@@ -49,7 +49,7 @@ class Analysis:
     period: float | None = None
     """Of the screen or the ordered matrix, px."""
     angle: float | None = None
-    """Of the screen, degrees in [0, 90), counter-clockwise from the x axis."""
+    """Of the screen, degrees in [0, 90), counter-clockwise from the x axis; of line screens, across the lines, in [0, 180)."""
     lpi: float | None = None
     """Lines an inch, where the resolution is known."""
     bits: int | None = None

@@ -48,7 +48,7 @@ class Screen:
     period: float
     """px."""
     angle: float
-    """Degrees in [0, 90), counter-clockwise from the x axis; of a line screen, the direction across its lines."""
+    """Degrees in [0, 90), counter-clockwise from the x axis; of a line screen, of the direction across its lines, in [0, 180)."""
     margin: float
     """dB by which its peaks exceed what it takes."""
     level: float
@@ -127,7 +127,7 @@ def _candidates(planes: Iterable[np.ndarray], finest: float, coarsest: float, co
     quarter = ring & (_ACROSS > 0) & (_DOWN <= 0)
     half = ring & (period >= 2.2) & ((_ACROSS > 0) | ((_ACROSS == 0) & (_DOWN < 0)))
     dots = [
-        Screen(*_polar(_refined(level, row, column, pair=True)), margin, float(pair_level[row, column]))
+        Screen(*_polar(_refined(level, row, column, pair=True), 90), margin, float(pair_level[row, column]))
         for row, column, margin in _highest(pair, pair - _DOTS_NEED[coded], quarter)
     ]
     if not (rise >= _LINES_NEED[coded])[half].any():
@@ -135,7 +135,7 @@ def _candidates(planes: Iterable[np.ndarray], finest: float, coarsest: float, co
     typical = (10 / np.log(10) * typical / count).astype(np.float32)
     single = np.minimum(rise, _centred(typical - background(typical)))
     lines = [
-        Screen(*_polar(_refined(level, row, column, pair=False)), margin, float(level[row, column]), lines=True)
+        Screen(*_polar(_refined(level, row, column, pair=False), 180), margin, float(level[row, column]), lines=True)
         for row, column, margin in _highest(single, single - _LINES_NEED[coded], half)
         if margin >= 0
     ]
@@ -204,6 +204,6 @@ def _vertex(level: np.ndarray, row: int, column: int) -> tuple[float, float]:
     return BLOCK // 2 - down, across - BLOCK // 2
 
 
-def _polar(place: tuple[float, float]) -> tuple[float, float]:
-    """(up, across) in bins -> period in px, angle in degrees [0, 90) for dots and lines alike."""
-    return BLOCK / float(np.hypot(*place)), float(np.rad2deg(np.arctan2(*place))) % 90
+def _polar(place: tuple[float, float], turn: int) -> tuple[float, float]:
+    """(up, across) in bins -> period in px, angle in degrees [0, turn); after a turn of so many, the screen is the same."""
+    return BLOCK / float(np.hypot(*place)), float(np.rad2deg(np.arctan2(*place))) % turn

@@ -41,18 +41,19 @@ class Peak:
         return 1 / float(np.hypot(*self.frequency))
 
 
-def power_spectrum(grey: np.ndarray, block: int = BLOCK, flat: float = FLAT) -> np.ndarray | None:
+def power_spectrum(grey: np.ndarray, block: int = BLOCK, flat: float = FLAT, chosen_by: np.ndarray | None = None) -> np.ndarray | None:
     """Mean power of Hann-windowed, half-overlapping blocks, dB: float32 block x (block / 2 + 1), zero frequency at [0, 0].
 
-    grey: HxW, 0..255. Blocks flatter than ``flat`` are left out; None where that leaves nothing.
+    grey: HxW, 0..255. Blocks that are flatter than ``flat`` (in ``chosen_by``, another HxW picture, if there is one) are left
+    out; None where that leaves nothing.
     """
     total, count = np.float32(0), 0
-    for power in block_powers(grey, block, flat):
+    for power in block_powers(grey, block, flat, chosen_by):
         total, count = total + power, count + 1
     return (10 * np.log10(total / count + 1e-3)).astype(np.float32) if count else None
 
 
-def block_powers(grey: np.ndarray, block: int = BLOCK, flat: float = FLAT) -> Iterator[np.ndarray]:
+def block_powers(grey: np.ndarray, block: int = BLOCK, flat: float = FLAT, chosen_by: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """The power (not dB) of each block that ``power_spectrum`` takes the mean of.
 
     A picture smaller than ``block`` is windowed as it is, and padded with its mean: mirrored, it would show every peak a
@@ -65,8 +66,11 @@ def block_powers(grey: np.ndarray, block: int = BLOCK, flat: float = FLAT) -> It
     rows, columns = (_starts(extent, side) for extent, side in zip(grey.shape, sides))
     for top in rows:
         for left in columns:
-            part = grey[top : top + sides[0], left : left + sides[1]].astype(np.float32, copy=False)
+            place = np.s_[top : top + sides[0], left : left + sides[1]]
+            part = grey[place].astype(np.float32, copy=False)
             mean, deviation = cv2.meanStdDev(part)
+            if chosen_by is not None:
+                deviation = cv2.meanStdDev(chosen_by[place])[1]
             if deviation[0, 0] < flat:
                 continue
             padded[: sides[0], : sides[1]] = (part - np.float32(mean[0, 0])) * window
@@ -82,15 +86,17 @@ def _starts(extent: int, block: int) -> list[int]:
 
 def background(spectrum: np.ndarray, size: int = 19) -> np.ndarray:
     """The local background of a spectrum in dB: its size x size median, to half a dB."""
-    block = spectrum.shape[0]
-    half = block // 2
-    mirrored = np.roll(spectrum[:, 1:half][::-1, ::-1], 1, axis=0)  # the negative frequencies
-    whole = np.concatenate([mirrored, spectrum], axis=1)
-    whole = np.pad(whole, ((size, size), (size, size)), mode="wrap")
-    low = float(whole.min())
-    levels = np.clip((whole - low) * 2, 0, 255).round().astype(np.uint8)  # OpenCV's large medians take bytes
+    wrapped = np.pad(whole(spectrum), size, mode="wrap")
+    low = float(wrapped.min())
+    levels = np.clip((wrapped - low) * 2, 0, 255).round().astype(np.uint8)  # OpenCV's large medians take bytes
     median = cv2.medianBlur(levels, size)[size:-size, size:-size]
-    return median[:, half - 1 :].astype(np.float32) / 2 + np.float32(low)
+    return median[:, -spectrum.shape[1] :].astype(np.float32) / 2 + np.float32(low)
+
+
+def whole(spectrum: np.ndarray) -> np.ndarray:
+    """block x (block / 2 + 1) -> block x block, with the negative frequencies before it: columns 1 - block / 2 .. block / 2."""
+    negative = np.roll(spectrum[:, 1:-1][::-1, ::-1], 1, axis=0)
+    return np.concatenate([negative, spectrum], axis=1)
 
 
 def peaks(spectrum: np.ndarray, count: int = 2, periods: tuple[float, float] = PERIODS) -> list[Peak]:
@@ -101,7 +107,7 @@ def peaks(spectrum: np.ndarray, count: int = 2, periods: tuple[float, float] = P
     across = np.arange(block // 2 + 1)[None, :] / block
     frequency = np.hypot(down, across)
     inside = (frequency >= 1 / periods[1]) & (frequency <= 1 / periods[0])
-    inside[block // 2 + 1 :, 0] = False  # the first column holds every peak twice
+    inside[block // 2 + 1 :, [0, -1]] = False  # the first column and the last hold every peak twice
     wrapped = np.pad(spectrum, ((2, 2), (0, 0)), mode="wrap")
     wrapped = np.pad(wrapped, ((0, 0), (2, 2)), mode="reflect")
     highest = cv2.dilate(wrapped, np.ones((5, 5), np.uint8))[2:-2, 2:-2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from sdk.analysis.levels import BLOCK, block_means
@@ -17,7 +18,7 @@ TEXTURED = 0.03
 DISPERSED = 0.08
 """Lone pixels per change of level: error diffusion and noise 0.13 or more in most blocks, grown dots and letters 0.05 or less."""
 ENOUGH = 500_000
-"""px; a matrix shows in so many as well as in more."""
+"""px; a matrix shows in so many as well as in more, if they are those with the most texture."""
 FAR = 8
 """px; what a pixel has to do with one so far away, it has by the photograph's tone alone."""
 
@@ -77,9 +78,10 @@ def find_matrix(planes: Sequence[np.ndarray], sides: range = MATRICES) -> Matrix
     """The matrix with a side in ``sides`` that repeats most exactly in the textured parts of bool HxW planes."""
     parts, room = [], ENOUGH
     for plane in planes:
-        rows = max(BLOCK, room // plane.shape[1])
-        parts.append((plane[:rows], _textured_pixels(plane[:rows])))
-        room -= parts[-1][0].size
+        mask = _textured_pixels(plane)
+        band = _densest(mask, max(BLOCK, room // plane.shape[1]))
+        parts.append((plane[band], mask[band]))
+        room -= mask[band].size
         if room <= 0:
             break
     lags = range(sides[0] - 1, 2 * sides[-1] + 2)
@@ -121,8 +123,18 @@ def _textured_pixels(plane: np.ndarray, least: float = 0.1) -> np.ndarray:
     textured = changes > TEXTURED
     spread = textured & (lone > DISPERSED * changes)
     chosen = (spread if spread.sum() >= least * textured.sum() else textured).reshape(shape)
+    inner = cv2.erode(chosen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # at its border, a halftone shares blocks with paper
+    chosen = inner if 2 * inner.sum() >= chosen.sum() else chosen
     mask = np.repeat(np.repeat(chosen, BLOCK, axis=0), BLOCK, axis=1)[: plane.shape[0], : plane.shape[1]]
     return np.pad(mask, [(0, whole - extent) for whole, extent in zip(plane.shape, mask.shape)])
+
+
+def _densest(mask: np.ndarray, rows: int) -> slice:
+    """So many adjacent rows that hold most of the mask; a halftone may stand anywhere on a page of text."""
+    sums = np.cumsum([0, *np.count_nonzero(mask, axis=1)])
+    rows = min(rows, mask.shape[0])
+    top = int((sums[rows:] - sums[:-rows]).argmax())
+    return slice(top, top + rows)
 
 
 def _smallest_fitting(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
@@ -186,15 +198,14 @@ def _changes(parts: Sequence[tuple[np.ndarray, np.ndarray]], lag: int) -> tuple[
 
 
 def _strongest_wave(parts: Sequence[tuple[np.ndarray, np.ndarray]], period: int) -> tuple[int, int]:
-    """(down, across) of the strongest component of the mean cell."""
-    cell = np.zeros((period, period))
+    """(down, across) of the strongest component of the mean cells; the parts need not begin at the same place in theirs."""
+    power = np.zeros((period, period))
     for plane, mask in parts:
         rows, columns = (extent // period * period for extent in plane.shape)
         if min(rows, columns) == 0:
             continue
         masked = (plane & mask)[:rows, :columns]
-        cell += masked.reshape(rows // period, period, columns // period, period).sum(axis=(0, 2))
-    power = np.abs(np.fft.fft2(cell - cell.mean()))
-    half = power[: period // 2 + 1, : period // 2 + 1]
-    down, across = np.unravel_index(int(half.argmax()), half.shape)
-    return int(down), int(across)
+        cell = masked.reshape(rows // period, period, columns // period, period).sum(axis=(0, 2))
+        power += np.abs(np.fft.fft2(cell - cell.mean())) ** 2
+    down, across = (int(place) for place in np.unravel_index(int(power.argmax()), power.shape))
+    return min(down, period - down), min(across, period - across)

@@ -10,6 +10,8 @@ from sdk.halftoning.thresholds import bayer, tile_over
 
 PALETTES = ("median-cut", "octree", "web")
 PALETTE_DITHERS = ("floyd-steinberg", "bayer", "none")
+POOLED = 3
+"""Levels by which Pillow may look a colour up too low: it keeps one answer for every four levels, that of the lowest."""
 
 
 def reduce_palette(rgb: np.ndarray, colors: int = 256, palette: str = "median-cut", dither: str = "floyd-steinberg") -> np.ndarray:
@@ -28,8 +30,8 @@ def reduce_palette(rgb: np.ndarray, colors: int = 256, palette: str = "median-cu
     image = chosen_from = Image.fromarray(rgb)
     if dither == "bayer":
         levels = 6 if palette == "web" else colors ** (1 / 3)
-        offsets = (tile_over(bayer(8), *rgb.shape[:2]) - 0.5) * 255 / max(1, levels - 1)
-        image = Image.fromarray(np.clip(rgb + offsets[..., None], 0, 255).astype(np.uint8))
+        offsets = (tile_over(bayer(8), *rgb.shape[:2]) - 0.5) * 255 / max(1, levels - 1) + POOLED / 2
+        image = Image.fromarray(np.rint(np.clip(rgb + offsets[..., None], 0, 255)).astype(np.uint8))
     if palette == "web":
         reduced = image.convert("P", palette=Image.Palette.WEB, dither=diffusion)
     else:

@@ -94,6 +94,30 @@ def test_ordered_with_its_matrix(photo: np.ndarray, method: str, size: int) -> N
     assert (found.kind, found.bits, found.period, found.angle) == ("ordered", 1, size, None)
 
 
+@pytest.mark.parametrize("margin", [40, 200])
+@pytest.mark.parametrize(("method", "size"), [("bayer", 2), ("bayer", 4), ("bayer", 16), ("clustered-dot", 6), ("clustered-dot", 7)])
+def test_ordered_on_white_paper(photo: np.ndarray, method: str, size: int, margin: int) -> None:
+    """At the border, pixels differ from those of the paper by their place in the matrix. Dots that touch are no rules."""
+    sheet = np.pad(halftone(photo, method, size=size), margin, constant_values=True)
+    found = analyze_pixels(sheet)
+    assert (found.kind, found.period) == ("ordered", size)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("size", [4, 8])
+def test_ordered_on_a_page_of_text(photo: np.ndarray, size: int, upright: bool) -> None:
+    page = text_page(1400, 1400, size=22) > 127
+    page[860 : 860 + photo.shape[0], 300 : 300 + photo.shape[1]] = halftone(photo, "bayer", size=size)
+    found = analyze_pixels(page if upright else np.ascontiguousarray(page[::-1, ::-1]))
+    assert (found.kind, found.period) == ("ordered", size)
+
+
+@pytest.mark.parametrize("mirror", [np.fliplr, np.flipud, np.rot90])
+def test_ordered_dither_is_the_same_mirrored(photo: np.ndarray, mirror) -> None:
+    dots = mirror(halftone(photo, "bayer", size=8))
+    assert analyze_pixels(np.ascontiguousarray(dots)).period == 8
+
+
 def test_clean_rotated_screen_is_a_screen(photo: np.ndarray) -> None:
     found = analyze_pixels(halftone(photo, "am-screen", lpi=100.0, dpi=600.0, angle=45.0))
     assert (found.kind, found.bits) == ("screen", 1)
@@ -107,7 +131,7 @@ def test_line_screen(photo: np.ndarray, angle: float) -> None:
     found = analyze_pixels(halftone(photo, "am-screen", lpi=100.0, dpi=600.0, angle=angle, dot="line"))
     assert found.kind == "screen"
     assert found.period == pytest.approx(6, rel=0.01)
-    assert turned(found.angle, angle) < 0.5
+    assert found.angle == pytest.approx(angle + 90, abs=0.5), "across the lines, which run along the screen's angle"
 
 
 def blurred_print(grey: np.ndarray, period: float, angle: float, seed: int = 0) -> np.ndarray:
@@ -227,6 +251,16 @@ def test_small_picture_on_a_large_page_of_text(photo: np.ndarray, method: str, k
     page = text_page(2400, 1800, size=26) > 127
     page[1500:2012, 900:1668] = halftone(photo, method)
     assert analyze_pixels(page).kind == kind
+
+
+@pytest.mark.parametrize("period", [12.0, 18.0])
+def test_soft_coarse_screen_on_a_large_page_of_text(photo: np.ndarray, period: float) -> None:
+    """Its dots rise and fall more slowly than letters do."""
+    page = text_page(2400, 1800, size=26)
+    page[1500:2012, 900:1668] = cv2.GaussianBlur(blurred_print(photo, period, 30.0), (0, 0), period / 8)
+    found = analyze_pixels(page)
+    assert found.kind == "screen"
+    assert found.period == pytest.approx(period, rel=0.02)
 
 
 def test_photographs_are_continuous(photo: np.ndarray, colour: np.ndarray) -> None:

@@ -133,6 +133,14 @@ def test_palette_keeps_tone(palette: str, grey: int) -> None:
     assert abs(halftone(flat(grey), "palette", palette=palette).mean() - grey) <= 0.02 * 255
 
 
+@pytest.mark.parametrize("dither", ["floyd-steinberg", "bayer"])
+def test_dithered_palette_keeps_the_mean_of_a_gradient(dither: str) -> None:
+    """Also the ordered one, though Pillow looks colours up by the lowest of four levels."""
+    ramp = np.tile(np.arange(40, 216, dtype=np.uint8), (64, 1))
+    reduced = halftone(np.dstack([ramp] * 3), "palette", palette="web", dither=dither)
+    assert reduced.mean() == pytest.approx(ramp.mean(), abs=0.5)
+
+
 # ---- error diffusion
 
 

@@ -59,6 +59,19 @@ def test_colour_is_cleaned_channel_by_channel_and_input_is_kept(picture: np.ndar
         assert np.array_equal(cleaned[..., c], remove_residue(np.ascontiguousarray(colour[..., c]), [PEAK]))
 
 
+@pytest.mark.parametrize("place", [(0.0, 128.0), (2.0, 126.0), (128.0, 1.0)], ids=str)
+def test_waves_that_are_nearly_their_own_mirror_images_are_left_alone(place: tuple[float, float]) -> None:
+    """Lines of 2 px: the demodulation would find them twice, and leave their negative."""
+    waves = 128 + 255 * wave((300, 300), 30, replace(PEAK, row=place[0], column=place[1]))
+    assert peaks(power_spectrum(waves), 1, PERIODS)[0].prominence > LEAST
+    assert screen_frequencies(waves) == []
+
+
+def test_waves_on_the_edge_of_the_spectrum_are_found_once() -> None:
+    found = screen_frequencies(128 + 255 * wave((300, 300), 30, replace(PEAK, row=40.0, column=128.0)))
+    assert [peak.row for peak in found] == [pytest.approx(40, abs=0.5)]
+
+
 def test_nothing_found_nothing_done(picture: np.ndarray) -> None:
     assert remove_residue(picture, []) is picture
     assert screen_frequencies(np.full((64, 64), 128, np.float32)) == []

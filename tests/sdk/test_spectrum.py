@@ -43,6 +43,18 @@ def test_a_screen_is_two_perpendicular_peaks_of_one_period(period: float, angle:
     assert abs(np.dot(first.frequency, second.frequency)) < 0.02 / period**2
 
 
+@pytest.mark.parametrize("cycles", [(0.3, 0.5), (0.5, 0.3), (0.2, 0.0), (0.0, 0.2)], ids=str)
+def test_waves_on_the_edges_of_the_spectrum_are_one_peak(cycles: tuple[float, float]) -> None:
+    """cycles: down and across, a px. At 0 and 0.5 across, a frequency and its negative stand in the same column."""
+    y, x = np.mgrid[:300, :340]
+    noise = np.random.default_rng(0).normal(0, 1, x.shape)
+    spectrum = power_spectrum((128 + 40 * np.cos(2 * np.pi * (cycles[0] * y + cycles[1] * x) + 0.5) + noise).astype(np.float32))
+    assert spectrum is not None
+    first, second = peaks(spectrum, count=2, periods=(1.42, 16))
+    assert first.frequency == pytest.approx(cycles, abs=0.3 / 256)
+    assert second.prominence < first.prominence - 15
+
+
 def test_flat_pictures_have_no_spectrum_and_small_ones_are_mirrored() -> None:
     assert power_spectrum(np.full((300, 300), 90, np.float32)) is None
     small = power_spectrum(wave(5, 30, 60, 80))

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sdk.analysis.spectrum import power_spectrum
 from sdk.halftoning.thresholds import am_screen
 from training.descreening import acutance, notch, residual, screen_peaks
 
@@ -26,13 +27,13 @@ def test_photographs_have_no_screen(photo: np.ndarray, scan: np.ndarray) -> None
 
 def test_residual_of_the_scan_is_its_peak_and_a_blur_does_not_lower_it(scan: np.ndarray) -> None:
     found = screen_peaks(scan)
-    before = residual(scan, found)
+    before = residual(scan, scan, found)
     assert before == pytest.approx(max(peak.prominence for peak in found), abs=0.5)
-    assert residual(cv2.GaussianBlur(scan, (0, 0), 0.6), found) > before - 8
+    assert residual(scan, cv2.GaussianBlur(scan, (0, 0), 0.6), found) > before - 8
 
 
 def test_residual_of_the_photograph_is_small(photo: np.ndarray, scan: np.ndarray) -> None:
-    assert residual(photo, screen_peaks(scan)) < 8
+    assert residual(scan, photo, screen_peaks(scan)) < 8
 
 
 def test_notch_removes_the_peaks_and_keeps_edges(photo: np.ndarray, scan: np.ndarray) -> None:
@@ -40,7 +41,7 @@ def test_notch_removes_the_peaks_and_keeps_edges(photo: np.ndarray, scan: np.nda
     notched = notch(scan)
     assert notched.shape == scan.shape
     assert notched.dtype == np.uint8
-    assert residual(notched, found) < 8
+    assert residual(scan, notched, found) < 8
     assert acutance(scan, notched, found) > 1.2
     assert np.abs(notched.astype(int) - photo).mean() < np.abs(scan.astype(int) - photo).mean()
 
@@ -50,6 +51,25 @@ def test_notch_takes_colour_and_flat_pictures(scan: np.ndarray) -> None:
     assert np.array_equal(colour[..., 0], notch(scan))
     flat = np.full((64, 64), 100, np.uint8)
     assert np.array_equal(notch(flat), flat)
+
+
+def test_flat_parts_of_the_restored_picture_count(photo: np.ndarray, scan: np.ndarray) -> None:
+    """What is left of a screen shows nowhere better than where nothing else is left."""
+    left = photo.copy()
+    left[:, :400] = np.rint(140 + 0.03 * (scan[:, :400].astype(np.float32) - 140))
+    assert power_spectrum(left[:, :400]) is None, "blocks there are flat"
+    found = screen_peaks(scan)
+    assert residual(scan, left, found) > residual(left, left, found) + 1
+
+
+def test_notches_leave_alone_what_is_protected() -> None:
+    x = np.arange(400)
+    waves = [40 * np.sin(2 * np.pi * x / period) for period in (12, 24)]
+    scan = np.rint(128 + waves[0] + waves[1]).astype(np.uint8)[None].repeat(300, 0)
+    kept = notch(scan, width=8, protect=1 / 18)[100:200, 50:-50].mean(axis=0) - 128
+    for wave, amplitude in zip(waves, (0, 1)):
+        part = wave[50:-50]
+        assert kept @ part / (part @ part) == pytest.approx(amplitude, abs=0.06)
 
 
 def test_notches_near_the_limit_of_the_grid_leave_the_mean_alone() -> None:

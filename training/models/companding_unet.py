@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 
 def _halve(inputs: int, outputs: int, norms: bool) -> nn.Sequential:
-    """LeakyReLU - conv 4x4 stride 2 - batch norm."""
+    """LeakyReLU - conv 4x4 stride 2 (- batch norm)."""
     conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=not norms)
     return nn.Sequential(nn.LeakyReLU(0.2), conv, *([nn.BatchNorm2d(outputs)] if norms else []))
 
 
 def _double(inputs: int, outputs: int, norms: bool) -> nn.Sequential:
-    """ReLU - transposed conv 4x4 stride 2 - batch norm."""
+    """ReLU - transposed conv 4x4 stride 2 (- batch norm)."""
     conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=not norms)
     return nn.Sequential(nn.ReLU(), conv, *([nn.BatchNorm2d(outputs)] if norms else []))
 
