@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import signal
@@ -67,6 +68,8 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
 
 def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of files, folders and globs; an ``ImageReadError`` where there are none."""
+    if len(inputs) > 1 and output is not None:  # as of a shell's "*", which may hold the results of an earlier run
+        inputs = [text for text in inputs if not (os.path.isdir(text) and Path(text).resolve() == output.resolve())]
     sources = [found for text in inputs for found in _expand(text, output)]
     if not sources:
         raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
@@ -75,11 +78,11 @@ def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tupl
 
 def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of one argument; what lies below ``output`` is a result of an earlier run, no source."""
-    path = Path(text)
+    path, results = Path(text), output.resolve() if output is not None else None
     if os.path.isdir(path):  # the functions of os.path take names that are too long for files that are not there
-        if output is not None and output.resolve() == path.resolve():
+        if results == path.resolve():
             raise OptionError(f"{output} is the input folder itself; choose another one, so that sources and results stay apart.")
-        earlier = output.resolve() if output is not None and path.resolve() in output.resolve().parents else None
+        earlier = results if results is not None and path.resolve() in results.parents else None
         below, locked = _walk(path)
         if locked and Path(locked[0].filename) == path:
             raise ImageReadError(f"{path} cannot be looked into: {locked[0].strerror}. Check the permissions.")
@@ -87,16 +90,23 @@ def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if os.path.exists(path) or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
-    return [(Path(p), Path(Path(p).name)) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
+    files = (Path(found) for found in sorted(glob.glob(text, recursive=True)) if os.path.isfile(found))
+    return [(p, Path(p.name)) for p in files if results not in p.resolve().parents]
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[OSError]]:
-    """Files below, and what kept it from looking into folders; hidden ones, and all below them, are left out of both."""
+    """Files below, and what kept it from looking into folders; hidden ones, and all below them, are left out of both.
+
+    Links to folders are not followed, which may lead anywhere. Those to nothing are files, and fail as such.
+    """
     files: list[Path] = []
     locked: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=locked.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += (Path(place, name) for name in names if not name.startswith(".") and os.path.isfile(Path(place, name)))
+        links = (link for name in folders if os.path.islink(link := os.path.join(place, name)))
+        locked += (OSError(errno.ELOOP, "it is a link to a folder; name it among the sources, too", link) for link in links)
+        shown = (Path(place, name) for name in names if not name.startswith("."))
+        files += (path for path in shown if os.path.isfile(path) or not os.path.exists(path))
     return files, locked
 
 
@@ -150,8 +160,11 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Out
 
 
 @contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """The signal of ``kill`` and of schedulers stops as Ctrl-C does, so that no partial file stays behind."""
+def stopped_by_signals() -> Iterator[None]:
+    """The signals of ``kill``, of schedulers and of a closed terminal stop as Ctrl-C does, so that no partial file stays behind.
+
+    What is ignored stays so (``nohup``).
+    """
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -159,11 +172,13 @@ def stopped_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class ProgressBar:
@@ -184,7 +199,7 @@ class ProgressBar:
             seconds = (time.monotonic() - self.started) / self.done * (self.total - self.done)
             left = f" {seconds // 60:.0f}:{seconds % 60:02.0f} left"
         bar = "#" * filled + "." * (self.WIDTH - filled)
-        print(f"\r\033[K[{bar}] {self.done}/{self.total}{left} {name[:40]}", end="", file=sys.stderr, flush=True)
+        _draw(f"[{bar}] {self.done}/{self.total}{left} {name[:40]}")
 
     def skip(self) -> None:
         """A job that costs no time: it counts neither as done nor as left."""
@@ -201,4 +216,9 @@ class ProgressBar:
 def clear_line() -> None:
     """Take a bar off the terminal, for what is printed next."""
     if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        _draw("")
+
+
+def _draw(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have been closed, which is no reason to stop
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)

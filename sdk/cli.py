@@ -17,7 +17,7 @@ from PIL import Image
 import sdk
 from sdk import errors, formats
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_sigterm
+from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_signals
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is too large is an error, by --max-megapixels
     try:
-        with stopped_by_sigterm(), watch_builds(progress_line() if sys.stderr.isatty() else None):
+        with stopped_by_signals(), watch_builds(progress_line() if sys.stderr.isatty() else None):
             status = options.command(options)
         if sys.stdout:  # it may be closed
             sys.stdout.flush()

@@ -14,6 +14,7 @@ from PIL import Image, ImageSequence
 from sdk.errors import ImageReadError, UnsupportedImageError
 from sdk.headers import BITS_PER_SAMPLE, EXTRA_SAMPLES, PHOTOMETRIC, PLANAR_CONFIGURATION, Header
 from sdk.images import Picture
+from sdk.tiff import is_reduced
 
 RGB, SEPARATE = 2, 2
 """Values of the TIFF tags PHOTOMETRIC and PLANAR_CONFIGURATION."""
@@ -27,10 +28,13 @@ def is_deep_colour(data: bytes, image: Image.Image) -> bool:
     """True for 16-bit colour PNG, TIFF and PPM, judged by the header.
 
     What would lose its depth or be read wrong is refused: a TIFF that has such pages among others, its channels one after the other, or
-    a fourth one that is no alpha; colour of other depths above 8 in PPM and JPEG 2000.
+    a fourth one that is no alpha, which is refused of 8 bits, too; colour of other depths above 8 in PPM and JPEG 2000.
     """
     if image.format == "PNG":
-        return any("16" in str(entry[3]) for entry in getattr(image, "tile", ())) and image.mode in ("RGB", "RGBA", "LA")
+        deep = any("16" in str(entry[3]) for entry in getattr(image, "tile", ())) and image.mode in ("RGB", "RGBA", "LA")
+        if deep and getattr(image, "n_frames", 1) > 1:
+            raise UnsupportedImageError("Found an animated PNG of 16 bits; accepted: one picture of 16 bits, or an animation of 8.")
+        return deep
     if image.format == "PPM" and data[:2] in (b"P3", b"P6"):
         white = int(re.sub(rb"#[^\n]*", b"", data[:4096]).split()[3])
         if 255 < white != 65535:
@@ -49,22 +53,25 @@ def is_deep_colour(data: bytes, image: Image.Image) -> bool:
             )
     if image.format != "TIFF":
         return False
-    deep, separate, extra = [], False, False
+    kinds: list[bool] = []
+    separate = False
     for page in ImageSequence.Iterator(image):
-        deep.append(_is_deep_page(page))
-        separate |= deep[-1] and page.tag_v2.get(PLANAR_CONFIGURATION) == SEPARATE  # type: ignore[attr-defined]
-        extra |= deep[-1] and len(_bits(page)) > 3 and _fourth_channel(page) not in (PREMULTIPLIED, STRAIGHT)
+        if is_reduced(page):
+            continue
+        deep = _is_deep_page(page)
+        kinds.append(deep)
+        separate |= deep and page.tag_v2.get(PLANAR_CONFIGURATION) == SEPARATE  # type: ignore[attr-defined]
+        if _has_unknown_channel(page):
+            raise UnsupportedImageError(
+                "Found a TIFF with a fourth channel that is not said to be alpha, such as the infrared one of a film scanner; "
+                "save it without that channel."
+            )
     image.seek(0)
-    if any(deep) and not all(deep):
+    if any(kinds) and not all(kinds):
         raise UnsupportedImageError("Found a TIFF that mixes 16-bit colour pages with others; split it into one file for each kind.")
     if separate:  # OpenCV 5 takes them for interleaved, and gives noise
         raise UnsupportedImageError("Found a 16-bit TIFF with its channels stored one after the other; interleave them (tiffcp -p contig).")
-    if extra:
-        raise UnsupportedImageError(
-            "Found a 16-bit TIFF with a fourth channel that is not said to be alpha, such as the infrared one of a film scanner; "
-            "save it without that channel."
-        )
-    return any(deep)
+    return any(kinds)
 
 
 def _bits(page: Image.Image) -> tuple[int, ...]:
@@ -74,6 +81,12 @@ def _bits(page: Image.Image) -> tuple[int, ...]:
 
 def _is_deep_page(page: Image.Image) -> bool:
     return len(_bits(page)) >= 3 and min(_bits(page)[:3]) == 16
+
+
+def _has_unknown_channel(page: Image.Image) -> bool:
+    """Whether a page of RGB has more channels, of which the first is no alpha."""
+    more = len(_bits(page)) > 3 and page.tag_v2.get(PHOTOMETRIC) == RGB  # type: ignore[attr-defined]
+    return more and _fourth_channel(page) not in (PREMULTIPLIED, STRAIGHT)
 
 
 def _fourth_channel(page: Image.Image) -> int:

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from sdk import video
 from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
@@ -34,13 +35,16 @@ from sdk.images import (
     to_unit,
     upright,
 )
-from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, write_deep_pages, write_pages
+from sdk.jpeg2000 import icc_profile
+from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, is_reduced, lacks_directory, write_deep_pages, write_pages
 from sdk.whole_files import whole_file
 
 DECODERS = ("PNG", "TIFF", "JPEG", "JPEG2000", "WEBP", "BMP", "GIF", "PPM")
 """What Pillow may try, whatever a file is called: its other decoders start programs (EPS) or are little used and tested."""
 
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 2**26)  # profiles of printers have megabytes; 1 MiB are allowed before
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,15 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
         with Image.open(io.BytesIO(data), formats=DECODERS) as image:
             check_size(image.height, image.width)
             return _read_pages(data, image, first_page_only)
-    except Image.UnidentifiedImageError as error:
-        if data[:4] in TIFF_BEGINNINGS:
+    except (Image.UnidentifiedImageError, SyntaxError) as error:  # of the first page, and of later ones
+        if data[:4] in TIFF_BEGINNINGS and not lacks_directory(data):
             raise UnsupportedImageError(
-                f"{name} is a TIFF of a kind that is not read, such as colour in floats, or of more than four channels, or one of 16-bit "
-                "grey with alpha. Accepted: 1 bit, 8 and 16 bits grey and RGB, RGBA, palettes. Convert it to one of these."
+                f"{name} is a TIFF of a kind that is not read, or has a page of one, such as colour in floats, more than four channels, "
+                "16-bit grey with alpha, or with white at 0 in big-endian order. Accepted: 1 bit, 8 and 16 bits grey and RGB, RGBA, "
+                "palettes. Convert it to one of these."
             ) from error
+        if data[:4] in TIFF_BEGINNINGS or isinstance(error, SyntaxError):
+            raise ImageReadError(f"{name} is damaged or cut short ({error}); copy or download it again.") from error
         raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(DECODERS))}.") from error
     except Image.DecompressionBombError as error:
         raise ImageReadError(
@@ -103,10 +110,16 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
     several = not first_page_only and image.format != "MPO"
     if image.format == "TIFF" and not deep:
         pages: Sequence[Picture] = TiffPages(data) if several and image.n_frames > 1 else [decode_page(image)]  # type: ignore[attr-defined]
+    elif image.format == "BMP" and image.mode == "1" and data[28:30] != b"\1\0":
+        # Two colours in bytes, which Pillow takes for bits.
+        grey = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
+        pages = [Picture(grey > 127, header=header_of(image))]
     else:
         pages = _decode_frames(ImageSequence.Iterator(image) if several else [image], read_deep_colour(data, image) if deep else None)
         if len(pages) > 1 and not deep:  # frames that tell no duration have none; what has pages is TIFF
             pages = [replace(page, duration=page.duration or 0.0) for page in pages]
+        if image.format == "JPEG2000":
+            pages = [replace(page, header=replace(page.header, icc_profile=icc_profile(data))) for page in pages]
         if image.format == "GIF":
             pages = plain_frames(pages)  # Pillow gives the later frames of a grey GIF as RGB, and of an opaque one as RGBA
     outlines = [page.outline() for page in pages]  # so that damage of any is told now, not in the midst of the work
@@ -121,6 +134,8 @@ def _decode_frames(frames: Iterable[Image.Image], deep: Sequence[Picture] | None
     pages = []
     for number, frame in enumerate(frames):
         is_tiff = frame.format == "TIFF"
+        if is_tiff and is_reduced(frame):
+            continue
         if not is_tiff:
             frame.load()  # asking a PNG for EXIF would load it, too, and hide its damage
         orientation = orientation_of(frame)

@@ -21,8 +21,8 @@ FORMATS = {
 PNM = ("PBM", "PGM", "PPM")
 """One format to Pillow, which gives it as PPM; but a suffix promises what is inside."""
 
-READ_SUFFIXES = {*FORMATS, ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
-"""What is taken from folders. JPEG 2000 and MPO are read only, MP4 is written only."""
+READ_SUFFIXES = {*FORMATS, ".pnm", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
+"""What is taken from folders. PNM, JPEG 2000 and MPO are read only, MP4 is written only."""
 
 MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")
 

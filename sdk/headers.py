@@ -15,6 +15,8 @@ ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, ICC_PROFILE = 274, 282
 INCH, CENTIMETRE = 2, 3
 EXIF_WIDTH, EXIF_HEIGHT = 40962, 40963
 """In the Exif folder: the size of the picture, px."""
+TIFF_WIDTH, TIFF_HEIGHT = 256, 257
+"""In the main directory of EXIF: the same."""
 FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 KEPT_TIFF_TAGS = (269, 270, 271, 272, 285, 305, 306, 315, 33432, *FOLDERS)
 """DocumentName, ImageDescription, Make, Model, PageName, Software, DateTime, Artist, Copyright, Exif, GPS: the rest of a TIFF directory is
@@ -48,18 +50,24 @@ class Header:
         for folder in FOLDERS:
             if folder in exif:
                 exif[folder] = _folder(exif, folder)
-        size = exif.get(ExifTags.IFD.Exif, {})
-        size |= {tag: value for tag, value in ((EXIF_WIDTH, width), (EXIF_HEIGHT, height)) if tag in size}
+        for directory, (across, down) in (
+            (exif, (TIFF_WIDTH, TIFF_HEIGHT)),
+            (exif.get(ExifTags.IFD.Exif, {}), (EXIF_WIDTH, EXIF_HEIGHT)),
+        ):
+            for tag, extent in ((across, width), (down, height)):
+                if tag in directory:
+                    directory[tag] = extent
         for tag, value in list(exif.items()):
             exif[tag] = as_bytes(value)
         return exif
 
 
 def resolution(found: Any) -> tuple[float, float] | None:
-    """What Pillow calls ``dpi``, where it is one: files that know none may say 0."""
-    if not found:
+    """What Pillow calls ``dpi``, where it is one: files that know none may say 0, and programs anything."""
+    try:
+        x, y = (float(value) for value in found)
+    except (TypeError, ValueError, ZeroDivisionError):
         return None
-    x, y = (float(value) for value in found)
     return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
 
 
@@ -124,6 +132,14 @@ def as_bytes(value: Any) -> Any:
     return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
 
+class _Latin1(str):
+    """Text of a folder, which stays text there: in bytes, its type would be another one."""
+
+    def encode(self, *_: Any, **__: Any) -> bytes:
+        return str.encode(self, "latin-1", "replace")
+
+
 def _folder(exif: Image.Exif, tag: int) -> dict[int, Any]:
     """Its tags, without those of the folder of interoperability, which points into the old file."""
-    return {key: value for key, value in exif.get_ifd(tag).items() if key != ExifTags.IFD.Interop}
+    values = {key: value for key, value in exif.get_ifd(tag).items() if key != ExifTags.IFD.Interop}
+    return {key: _Latin1(value) if isinstance(value, str) else value for key, value in values.items()}

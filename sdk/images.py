@@ -95,6 +95,7 @@ def from_unit(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
 
 def picture_from_array(array: np.ndarray) -> Picture:
     """Check an array and split off its alpha channel."""
+    array = np.asarray(array)  # no matrix, nor another kind with rules of its own
     if array.dtype not in (np.bool_, np.uint8, np.uint16, np.float32):
         advice = " Convert it with array.astype(np.float32)." if array.dtype.kind == "f" else ""
         raise UnsupportedImageError(f"Found an array of dtype {array.dtype}.{advice} {ACCEPTED}")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sdk import files, formats
 from sdk.errors import ImageReadError, UnsupportedImageError
+from sdk.headers import resolution
 from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
 
 Restore: TypeAlias = Callable[[Picture], Picture]
@@ -29,9 +30,9 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return picture_to_array(restore(picture_from_array(image)))
     if isinstance(image, Image.Image):
         restored = picture_to_pil(restore(picture_from_pil(image)))
-        restored.info |= {key: image.info[key] for key in ("dpi", "icc_profile", "exif") if key in image.info}
-        if "dpi" in restored.info:
-            restored.info["dpi"] = tuple(float(value) * scale for value in restored.info["dpi"])
+        restored.info |= {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
+        if dpi := resolution(image.info.get("dpi")):
+            restored.info["dpi"] = tuple(value * scale for value in dpi)
         return restored
     if isinstance(image, bytes):
         file = files.read(image)

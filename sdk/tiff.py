@@ -9,15 +9,16 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from PIL import Image
+from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
 
-from sdk.errors import ImageWriteError, MissingDependencyError
+from sdk.errors import ImageWriteError, MissingDependencyError, UnsupportedImageError
 from sdk.headers import FOLDERS, KEPT_TIFF_TAGS, as_bytes, header_of, orientation_of
 from sdk.images import Picture, picture_from_pil, picture_to_array, picture_to_pil
 
+SUBFILE_TYPE = 254
 ASCII, LONG = 2, 4
 """Types of TIFF values."""
 ENCODER_ERRORS = (OSError, ValueError, RuntimeError, SystemError, OverflowError, struct.error)
@@ -29,16 +30,35 @@ class TiffPages(Sequence[Picture]):
 
     def __init__(self, data: bytes):
         self._image = Image.open(io.BytesIO(data), formats=("TIFF",))
+        self._frames = [number for number, frame in enumerate(ImageSequence.Iterator(self._image)) if not is_reduced(frame)]
 
     def __len__(self) -> int:
-        return self._image.n_frames  # type: ignore[attr-defined]
+        return len(self._frames)
 
     def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        self._image.seek(0 if index else 1)  # once it is decoded, Pillow no longer knows how a page lay: it must come to it anew
-        self._image.seek(index)
-        return decode_page(self._image)
+        frame = self._frames[index]
+        self._image.seek(0 if frame else 1)  # once it is decoded, Pillow no longer knows how a page lay: it must come to it anew
+        self._image.seek(frame)
+        try:
+            return decode_page(self._image)
+        except UnsupportedImageError as error:
+            raise UnsupportedImageError(f"Page {index + 1} of {len(self)}: {error}") from error
+
+
+def is_reduced(image: Image.Image) -> bool:
+    """Whether the page that the image of a TIFF is at is a smaller copy of one before it: a thumbnail, or a level of a pyramid."""
+    kind = image.tag_v2.get(SUBFILE_TYPE, 0)  # type: ignore[attr-defined]
+    return image.tell() > 0 and isinstance(kind, int) and kind & 1 == 1
+
+
+def lacks_directory(data: bytes) -> bool:
+    """Whether the first directory of a TIFF is missing. Most writers put it behind the pixels, so files that are cut short have none."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    place, count = (data[8:16], 8) if 43 in data[2:4] else (data[4:8], 2)  # BigTIFF, or TIFF
+    start = int.from_bytes(place, order)
+    return not any(data[start : start + count])
 
 
 def decode_page(image: Image.Image) -> Picture:

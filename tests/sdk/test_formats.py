@@ -8,14 +8,18 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageDraw
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageDraw
 
 import sdk
-from sdk.errors import UnsupportedImageError
+from sdk.errors import ImageReadError, UnsupportedImageError
 from sdk.files import encode, read
 from sdk.formats import FORMATS, why_not
 from sdk.headers import Header
-from sdk.images import Picture, picture_from_pil
+from sdk.images import Picture, picture_from_array, picture_from_pil, picture_to_array
+from sdk.jpeg2000 import icc_profile
+from sdk.same_kind import restore_image
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLOUR = np.stack([GREY, GREY.T, 255 - GREY], axis=-1)
@@ -121,3 +125,131 @@ def test_text_of_1_bit_stays_so_in_bytes_as_in_files() -> None:
     with Image.open(io.BytesIO(after)) as kept:
         assert kept.mode == "1"
         np.testing.assert_array_equal(np.array(kept), np.array(page))
+
+
+# What scanners, libraries and cameras leave in files
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "group4", "tiff_adobe_deflate"])
+def test_a_tiff_that_is_cut_short_is_called_so(compression: str) -> None:
+    """Its directory stands behind its pixels, so nothing tells what it was."""
+    stream = io.BytesIO()
+    dots = Image.fromarray(np.random.default_rng(0).random((200, 200)) > 0.5)
+    dots.save(stream, "TIFF", compression=compression)
+    whole = stream.getvalue()
+    assert read(whole).pages[0].pixels.shape == (200, 200)
+    for cut in (whole[: len(whole) * 9 // 10], whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)):
+        with pytest.raises(ImageReadError, match="damaged or cut short"):
+            read(cut)
+
+
+def jpeg_2000_with(profile: bytes) -> bytes:
+    """As libraries keep them: Pillow writes the box of colour without a profile."""
+    stream = io.BytesIO()
+    Image.fromarray(np.tile(COLOUR, (4, 4, 1))).save(stream, "JPEG2000")
+    data = stream.getvalue()
+    colour, header = data.find(b"colr") - 4, data.find(b"jp2h") - 4
+    old, whole = (int.from_bytes(data[at : at + 4], "big") for at in (colour, header))
+    new = (11 + len(profile)).to_bytes(4, "big") + b"colr\2\0\0" + profile
+    size = (whole - old + len(new)).to_bytes(4, "big")
+    return data[:header] + size + data[header + 4 : colour] + new + data[colour + old :]
+
+
+def test_jpeg_2000_keeps_its_profile() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = jpeg_2000_with(profile)
+    assert read(data).header.icc_profile == profile
+    assert read(encode(read(data).pages, "PNG")).header.icc_profile == profile
+
+
+@given(data=st.binary(max_size=200), cut=st.integers(0, 400))
+def test_boxes_of_any_bytes_are_no_fault(data: bytes, cut: int) -> None:
+    assert icc_profile(data) is None or b"colr" in data
+    whole = jpeg_2000_with(b"profile")
+    assert icc_profile(whole) == b"profile"
+    assert icc_profile(whole[:cut]) in (None, b"profile")
+
+
+@pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_accents_in_the_folders_of_exif_are_kept(target: str) -> None:
+    owner, image, stream = 0xA430, Image.fromarray(COLOUR), io.BytesIO()
+    exif = image.getexif()
+    exif[0x8769] = {owner: "Biblioth\u00e8que"}
+    image.save(stream, "JPEG", exif=exif.tobytes().replace(b"Biblioth?que", "Biblioth\u00e8que".encode("latin-1")))
+    restored = encode(read(stream.getvalue()).pages, target)
+    with Image.open(io.BytesIO(restored)) as image:
+        assert image.getexif().get_ifd(0x8769)[owner] == "Biblioth\u00e8que"
+
+
+def test_exif_tells_the_new_size_in_its_main_directory_too() -> None:
+    exif = Image.Exif()
+    exif[256], exif[257] = 480, 400
+    found = Header(exif=exif.tobytes()).exif_for(60, 50)
+    assert found is not None
+    assert (found[256], found[257]) == (60, 50)
+
+
+def test_large_profiles_go_through_png() -> None:
+    profile = bytes(132) + np.random.default_rng(0).bytes(1_500_000)
+    stream = io.BytesIO()
+    Image.fromarray(COLOUR).save(stream, "TIFF", icc_profile=profile)
+    assert read(encode(read(stream.getvalue()).pages, "PNG")).header.icc_profile == profile
+
+
+@pytest.mark.parametrize("channels", [4, 5])
+def test_an_unknown_channel_of_8_bits_is_refused_as_that_of_16(channels: int) -> None:
+    pixels = np.full((16, 16, channels), 99, np.uint8)
+    with pytest.raises(UnsupportedImageError, match="not said to be alpha"):
+        read(tiff(pixels, photometric="rgb", extrasamples=["unspecified"] * (channels - 3)))
+    page = read(tiff(pixels[..., :4], photometric="rgb", extrasamples=["unassalpha"])).pages[0]
+    assert page.alpha is not None
+    assert (page.alpha == 99).all()
+
+
+@pytest.mark.parametrize("palette", [[0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0], [9, 9, 9, 200, 0, 0]])
+def test_two_colours_in_a_bmp_of_8_bits(palette: list[int]) -> None:
+    image = Image.fromarray((GREY > 99).astype(np.uint8), "P")
+    image.putpalette(palette)
+    stream = io.BytesIO()
+    image.save(stream, "BMP")
+    found = picture_to_array(read(stream.getvalue()).pages[0])
+    found = found * 255 if found.dtype == bool else found
+    assert np.array_equal(np.broadcast_to(found if found.ndim == 3 else found[..., None], COLOUR.shape), np.array(image.convert("RGB")))
+
+
+def test_pages_at_fault_are_named() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(GREY).save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(COLOUR).convert("CMYK")])
+    with pytest.raises(UnsupportedImageError, match=r"Page 2 of 2: Found colour mode CMYK"):
+        read(stream.getvalue())
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as writer:
+        writer.write(GREY, photometric="minisblack")
+        writer.write(COLOUR.astype(np.float32), photometric="rgb")
+    with pytest.raises(UnsupportedImageError, match="has a page of one, such as colour in floats"):
+        read(stream.getvalue())
+
+
+@pytest.mark.parametrize("pixels", [np.tile(GREY, (8, 8)), np.tile(COLOUR, (8, 8, 1)).astype(np.uint16) * 257], ids=["8 bits", "16 bits"])
+def test_smaller_copies_within_a_tiff_are_left_out(pixels: np.ndarray) -> None:
+    """Restored by themselves, they would be copies no longer."""
+    stream = io.BytesIO()
+    kind = "rgb" if pixels.ndim == 3 else "minisblack"
+    with tifffile.TiffWriter(stream) as writer:
+        for page, reduced in ((pixels, 0), (pixels[::4, ::4], 1), (pixels[:, ::-1], 0), (pixels[::16, ::16], 1)):
+            writer.write(page, photometric=kind, subfiletype=reduced)
+    found = read(stream.getvalue())
+    assert [page.pixels.shape for page in found.pages] == [outline.pixels.shape for outline in found.outlines] == [pixels.shape] * 2
+    assert np.array_equal(found.pages[1].pixels, pixels[:, ::-1])
+    assert np.array_equal(read(tiff(pixels, photometric=kind, subfiletype=1)).pages[0].pixels, pixels), "it is all there is"
+
+
+def test_pictures_of_programs_may_say_anything_of_their_resolution() -> None:
+    for said, kept in ((300, None), ((float("nan"), 1), None), ("x", None), ((72, 96), (144.0, 192.0))):
+        image = Image.fromarray(GREY)
+        image.info["dpi"] = said
+        assert restore_image(image, lambda picture: picture, scale=2.0).info.get("dpi") == kept
+
+
+def test_matrices_are_arrays() -> None:
+    assert type(picture_from_array(np.asmatrix(GREY)).pixels) is np.ndarray

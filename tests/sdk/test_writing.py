@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdk.batch import find_sources
-from sdk.errors import ImageWriteError, MissingDependencyError
+from sdk.batch import Job, Outcome, find_sources, passed_over, plan_jobs, run_jobs, stopped_by_signals
+from sdk.errors import ImageWriteError, MissingDependencyError, OptionError
 from sdk.files import check_target, encode, read, write
 from sdk.images import Picture
 from sdk.same_kind import restore_file, restore_image
@@ -110,3 +112,59 @@ def test_hidden_folders_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (16, 16)).save(tmp_path / place)
     assert [place.as_posix() for _, place in find_sources([str(tmp_path)])] == ["a.png", "sub/d.png"]
+
+
+def test_links_to_folders_are_reported_and_those_to_nothing_fail(tmp_path: Path) -> None:
+    scans, elsewhere = tmp_path / "scans", tmp_path / "elsewhere"
+    for place in (scans / "a.png", elsewhere / "b.png"):
+        place.parent.mkdir()
+        Image.new("L", (16, 16)).save(place)
+    (scans / "linked").symlink_to(elsewhere)
+    (scans / "c.png").symlink_to(tmp_path / "nothing")
+    (scans / "d.png").symlink_to(scans / "a.png")
+    assert [place.as_posix() for _, place in find_sources([str(scans)])] == ["a.png", "c.png", "d.png"]
+    _, locked = passed_over([str(scans)])
+    assert [(Path(error.filename).name, error.strerror) for error in locked] == [
+        ("linked", "it is a link to a folder; name it among the sources, too")
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["*", "**/*.png"])
+def test_what_a_glob_finds_of_earlier_results_is_no_source(tmp_path: Path, pattern: str) -> None:
+    for place in ("a.png", "results/a.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.new("L", (16, 16)).save(tmp_path / place)
+    output = tmp_path / "results"
+    expanded = [str(path) for path in sorted(tmp_path.glob(pattern))] if pattern == "*" else [str(tmp_path / pattern)]
+    assert [job.source for job in plan_jobs(expanded, output, lambda source: source.suffix)] == [tmp_path / "a.png"]
+    with pytest.raises(OptionError, match="is the input folder itself"):
+        plan_jobs([str(output)], output, lambda source: source.suffix)
+
+
+def test_a_bar_whose_terminal_was_closed_does_not_stop_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    outcome = Outcome()
+    run_jobs([Job(tmp_path / name, tmp_path / f"{name}.png") for name in "abc"], lambda job: [], outcome)
+    assert len(outcome.done) == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_a_closed_terminal_stops_as_an_interrupt_does_but_for_nohup() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with pytest.raises(KeyboardInterrupt), stopped_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with stopped_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
