@@ -119,7 +119,7 @@ def measure_scans(folder: Path, restorer: sdk.InverseHalftoner) -> Iterator[dict
         if not found:
             continue
         restored = restorer.run(scan)
-        notched = notch(scan, protect=0.5 / found[0].period)
+        notched = notch(scan, protect=0.5 / max(peak.period for peak in found))
         yield {
             "scan": path.name,
             "period": round(found[0].period, 2),
