@@ -23,7 +23,7 @@ def has_bf16(device: str) -> bool:
 
 def accelerated() -> Accelerator:
     """Of the machine's best device, in the precision it is fast in."""
-    device = torch.device(PartialState().device)
+    device = torch.device(str(PartialState().device))
     return Accelerator(mixed_precision="bf16" if has_bf16(device.type) else "no")
 
 

@@ -123,8 +123,6 @@ def _textured_pixels(plane: np.ndarray, least: float = 0.1) -> np.ndarray:
     textured = changes > TEXTURED
     spread = textured & (lone > DISPERSED * changes)
     chosen = (spread if spread.sum() >= least * textured.sum() else textured).reshape(shape)
-    inner = cv2.erode(chosen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # at its border, a halftone shares blocks with paper
-    chosen = inner if 2 * inner.sum() >= chosen.sum() else chosen
     mask = np.repeat(np.repeat(chosen, BLOCK, axis=0), BLOCK, axis=1)[: plane.shape[0], : plane.shape[1]]
     return np.pad(mask, [(0, whole - extent) for whole, extent in zip(plane.shape, mask.shape)])
 
@@ -140,11 +138,18 @@ def _densest(mask: np.ndarray, rows: int) -> slice:
 def _smallest_fitting(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
     """The side of a matrix of Bayer's. Sides of 2 and 4 misfit by 25 at least where they are too small, else by 10 at most; of 8 and 16
     the thresholds differ so little that only the misfit at twice the side shows what is much."""
+    inner = [(plane, _inside(mask)) for plane, mask in parts]
     for side in POWERS[:2]:
-        if _misfit(parts, side) < 16:
+        if _misfit(inner, side) < 16:
             return side
     misfit = _misfit(parts, 8)
     return 8 if misfit < 1.8 or misfit < 2.2 * _misfit(parts, 16) else 16
+
+
+def _inside(mask: np.ndarray) -> np.ndarray:
+    """Without the blocks at its border, which a halftone shares with paper, if half of it or more are others."""
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * BLOCK + 1, 2 * BLOCK + 1), np.uint8)) > 0
+    return inner if 2 * np.count_nonzero(inner) >= np.count_nonzero(mask) else mask
 
 
 def _misfit(parts: Sequence[tuple[np.ndarray, np.ndarray]], side: int) -> float:
