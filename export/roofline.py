@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ SIDE = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = 1 << 28
 FOR_S = 1.0
 """Each ceiling is looked for so long."""
+EMULATED = 0.25
+"""Of the speed in fp32: what is slower in a smaller format is not computed in it, and shows no ceiling (emulated products of full size
+take half a minute each)."""
 ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 SMALLEST_WEIGHT = 16
 """Smaller constants are shapes and scales."""
@@ -35,11 +39,11 @@ HEAVY = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 """Operators that runtimes do not fuse with one another; what lies between two of them is counted as part of one."""
 
 
-def best_seconds(work: Callable[[], object], at_least: int = 5) -> float:
-    """The shortest of several runs: a ceiling is what was reached once."""
+def best_seconds(work: Callable[[], object], for_s: float | None = None) -> float:
+    """The shortest of five runs or more, ``for_s`` seconds (``FOR_S``) long: a ceiling is what was reached once."""
     work()
     times: list[float] = []
-    while len(times) < at_least or sum(times) < FOR_S:
+    while len(times) < 5 or sum(times) < (FOR_S if for_s is None else for_s):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)
@@ -51,7 +55,8 @@ def best_seconds(work: Callable[[], object], at_least: int = 5) -> float:
 def ceilings(device: str, threads: int, side: int | None = None) -> dict[str, Any]:
     """Precision -> {"gflop_per_s", "by"} of a matrix product, and "memory": GB/s of a copy, reading and writing counted. Needs torch.
 
-    Where one runtime has slow products in a precision, the other's count: a ceiling is the machine's, not a library's.
+    Where one runtime has slow products in a precision, the other's count: a ceiling is the machine's, not a library's. Precisions that
+    the machine emulates have none.
     """
     import torch
 
@@ -60,24 +65,35 @@ def ceilings(device: str, threads: int, side: int | None = None) -> dict[str, An
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     side = side or SIDE[device]
-    flop = 2 * side**3 / 1e9
 
-    def seconds(work: Callable[[], object]) -> float:
+    def seconds(work: Callable[[], object], for_s: float | None = None) -> float:
         wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-        return best_seconds(lambda: (work(), wait()))
+        return best_seconds(lambda: (work(), wait()), for_s)
+
+    def product(dtype: torch.dtype, side: int) -> Callable[[], object]:
+        a, b = (torch.rand(side, side).to(device, dtype) for _ in range(2))
+        return lambda: a @ b
+
+    def integer_product(side: int) -> Callable[[], object]:
+        a, b = (torch.randint(-128, 128, (side, side), dtype=torch.int8, device=device) for _ in range(2))
+        return lambda: torch._int_mm(a, b)  # type: ignore[reportPrivateImportUsage]
+
+    products = [("fp32", "torch", partial(product, torch.float32)), ("bf16", "torch", partial(product, torch.bfloat16))]
+    if device == "cuda":  # no runtime here computes in it on CPUs
+        products.append(("fp16", "torch", partial(product, torch.float16)))
+    products.append(("int8", "torch", integer_product))
+    if device == "cpu":
+        products.append(("int8", "onnxruntime", partial(_integer_product, threads=threads)))
 
     found: dict[str, Any] = {}
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
-        if device == "cpu" and precision == "fp16":
-            continue  # no runtime here computes in it on CPUs
-        a, b = (torch.rand(side, side).to(device, dtype) for _ in range(2))
-        found[precision] = {"gflop_per_s": flop / seconds(lambda a=a, b=b: a @ b), "by": "torch"}
-    a, b = (torch.randint(-128, 128, (side, side), dtype=torch.int8, device=device) for _ in range(2))
-    candidates = {"torch": flop / seconds(lambda: torch._int_mm(a, b))}  # type: ignore[reportPrivateImportUsage]
-    if device == "cpu":
-        candidates["onnxruntime"] = flop / best_seconds(_integer_product(side, threads))
-    by = max(candidates, key=lambda name: candidates[name])
-    found["int8"] = {"gflop_per_s": candidates[by], "by": by}
+    small = max(side // 8, 32)
+    slowest = seconds(product(torch.float32, small), for_s=0) / EMULATED
+    for precision, by, of_side in products:
+        if seconds(of_side(small), for_s=0) > slowest:
+            continue
+        speed = 2 * side**3 / 1e9 / seconds(of_side(side))
+        if speed > found.get(precision, {"gflop_per_s": 0})["gflop_per_s"]:
+            found[precision] = {"gflop_per_s": speed, "by": by}
     source = torch.zeros(COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
     found["memory"] = {"gb_per_s": 2 * COPY_BYTES / 1e9 / seconds(lambda: target.copy_(source)), "by": "torch"}

@@ -75,11 +75,21 @@ def test_models_of_two_inputs_are_refused() -> None:
 def test_ceilings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.roofline.FOR_S", 0.0)
     monkeypatch.setattr("export.roofline.COPY_BYTES", 1 << 20)
+    monkeypatch.setattr("export.roofline.EMULATED", 1e-9)
     found = ceilings("cpu", 1, side=64)
     assert set(found) == {"fp32", "bf16", "int8", "memory"}
     assert all(figures["gflop_per_s"] > 0 for precision, figures in found.items() if precision != "memory")
     assert found["memory"]["gb_per_s"] > 0
     assert "cores" in machine()
+
+
+def test_what_a_machine_emulates_has_no_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.roofline.COPY_BYTES", 1 << 20)
+    took = iter([1.0, 1.0, 2.0, 9.0, 3.0, 0.5, 4.0, 5.0, 1.0])  # fp32; each product small, then whole unless it was left out; the copy
+    monkeypatch.setattr("export.roofline.best_seconds", lambda work, for_s=None: next(took))
+    found = ceilings("cpu", 1, side=64)
+    assert set(found) == {"fp32", "int8", "memory"}  # bf16 took nine times as long as fp32
+    assert found["int8"] == {"gflop_per_s": 2 * 64**3 / 1e9 / 0.5, "by": "torch"}
 
 
 # One measurement
