@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-from demo.app import serve
+from demo.app import build, serve
 
 
 def main() -> None:
@@ -15,8 +15,9 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP"):  # so that uploads and results are deleted on the way out; Windows has no SIGHUP
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: sys.exit())
+    app = build()
     try:
-        app = serve(options.host, options.port)
+        serve(app, options.host, options.port)
     except OSError:
         sys.exit(f"error: cannot listen on {options.host}:{options.port}; is it taken? Choose another --port (make demo PORT=...).")
     print(f"Serving on http://{options.host}:{options.port}; Ctrl+C stops it.", flush=True)

@@ -46,9 +46,8 @@ def theme() -> Base:
     )
 
 
-def serve(host: str, port: int) -> gr.Blocks:
+def serve(app: gr.Blocks, host: str, port: int) -> None:
     """Start the server and return. No folder of this machine is served but the private one of uploads and results."""
-    app = build()
     app.launch(
         server_name=host,
         server_port=port,
@@ -63,4 +62,3 @@ def serve(host: str, port: int) -> gr.Blocks:
         css_paths=HERE / "page.css",
         head_paths=HERE / "page.html",
     )
-    return app

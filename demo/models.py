@@ -27,8 +27,8 @@ def model_menu() -> gr.Dropdown:
     return gr.Dropdown(choices, value="auto", label="Model", info=info)
 
 
-@lru_cache(maxsize=8)
-def restorer(model: str, scale: float = 1.0) -> sdk.InverseHalftoner:
+@lru_cache(maxsize=16)
+def restorer(model: str, scale: float) -> sdk.InverseHalftoner:
     return sdk.InverseHalftoner(model, scale=scale)
 
 
@@ -48,14 +48,16 @@ def halftoners() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4)
-def halftoner(model: str, grey: bool = False) -> sdk.Halftoner:
+def halftoner(model: str, grey: bool) -> sdk.Halftoner:
     return sdk.Halftoner(model, grey=grey)
 
 
 def runner(model: str) -> sdk.InverseHalftoner | sdk.BitDepthExpander | sdk.Halftoner:
-    """What runs a released model."""
-    runners = {"inverse-halftoning": restorer, "bit-depth-expansion": expander, "halftoning": halftoner}
-    return runners[metadata_of(model).task](model)
+    """What runs a released model: the same that the other tabs use."""
+    task = metadata_of(model).task
+    if task == "bit-depth-expansion":
+        return expander(model)
+    return halftoner(model, False) if task == "halftoning" else restorer(model, 1.0)
 
 
 @lru_cache

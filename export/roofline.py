@@ -78,7 +78,10 @@ def ceilings(device: str, threads: int, side: int | None = None) -> dict[str, An
         a, b = (torch.randint(-128, 128, (side, side), dtype=torch.int8, device=device) for _ in range(2))
         return lambda: torch._int_mm(a, b)  # type: ignore[reportPrivateImportUsage]
 
-    products = [("fp32", "torch", partial(product, torch.float32)), ("bf16", "torch", partial(product, torch.bfloat16))]
+    products: list[tuple[str, str, Callable[[int], Callable[[], object]]]] = [
+        ("fp32", "torch", partial(product, torch.float32)),
+        ("bf16", "torch", partial(product, torch.bfloat16)),
+    ]
     if device == "cuda":  # no runtime here computes in it on CPUs
         products.append(("fp16", "torch", partial(product, torch.float16)))
     products.append(("int8", "torch", integer_product))

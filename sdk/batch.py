@@ -85,7 +85,7 @@ def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
         earlier = results if results is not None and path.resolve() in results.parents else None
         below, locked = _walk(path)
         if locked and Path(locked[0].filename) == path:
-            raise ImageReadError(f"{path} cannot be looked into: {locked[0].strerror}. Check the permissions.")
+            raise ImageReadError(why_locked(locked[0]))
         found = sorted(p for p in below if p.suffix.lower() in READ_SUFFIXES)
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if os.path.exists(path) or not glob.has_magic(text):
@@ -104,17 +104,26 @@ def _walk(folder: Path) -> tuple[list[Path], list[OSError]]:
     for place, folders, names in os.walk(folder, onerror=locked.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         links = (link for name in folders if os.path.islink(link := os.path.join(place, name)))
-        locked += (OSError(errno.ELOOP, "it is a link to a folder; name it among the sources, too", link) for link in links)
+        locked += (OSError(errno.ELOOP, "it is a link to a folder", link) for link in links)
         shown = (Path(place, name) for name in names if not name.startswith("."))
         files += (path for path in shown if os.path.isfile(path) or not os.path.exists(path))
     return files, locked
 
 
 def passed_over(inputs: Sequence[str]) -> tuple[Counter[str], list[OSError]]:
-    """What folders hold and no job is made of: the number of files of each suffix that is no picture's, and what no one may look into."""
+    """What folders hold and no job is made of: the number of files of each suffix that is no picture's, and what no one may look into,
+    unless it is named itself."""
+    named = {os.path.normpath(text) for text in inputs}
     walks = [_walk(Path(text)) for text in inputs if os.path.isdir(text)]
     others = (path for files, _ in walks for path in files if path.suffix.lower() not in READ_SUFFIXES)
-    return Counter(path.suffix.lower() or path.name for path in others), [error for _, locked in walks for error in locked]
+    locked = [error for _, errors in walks for error in errors if os.path.normpath(error.filename) not in named]
+    return Counter(path.suffix.lower() or path.name for path in others), locked
+
+
+def why_locked(error: OSError) -> str:
+    """What kept ``passed_over`` from a folder, and what to do."""
+    advice = "Name it among the sources, too" if error.errno == errno.ELOOP else "Check the permissions"
+    return f"{error.filename} cannot be looked into: {error.strerror}. {advice}."
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:

@@ -56,11 +56,12 @@ class BitDepthExpander:
         return self._network.describe()
 
     def run(self, image: ImageLike, bits: int | None = None) -> Any:
-        """Expand one picture; the same kind comes back, by the rules of ``InverseHalftoner.run``.
+        """Expand one picture; the same kind comes back, by the rules of ``InverseHalftoner.run`` (no arrays in GPU memory).
 
         bits: 1..5 a channel; None tells them from the levels, which may be cut (multiples of 2^(8 - bits)) or stretched to the full
         range (k 255 / (2^bits - 1)), and need not all occur. RGB565 is taken, too; its green keeps its sixth bit.
-        Raises ``OptionError``, ``ImageReadError``, or ``UnsupportedImageError``: continuous tone, or levels of other bits.
+        Raises ``OptionError``, ``ImageReadError``, or ``UnsupportedImageError``: continuous tone, or levels of other bits; or
+        ``InferenceError`` where the runtime fails.
         """
         check_bits(bits)
         return restore_image(image, lambda picture: self._restore(picture, bits))

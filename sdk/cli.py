@@ -17,7 +17,7 @@ from PIL import Image
 import sdk
 from sdk import errors, formats
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_signals
+from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_signals, why_locked
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         help="cut the input to black and white at this level (0..1) first; for halftones that were JPEG-coded or smoothed",
     )
     restore.add_argument(
-        "--method", metavar="NAME", help="what made the dots; with a --model that is told it, such as fast (default: read off each page)"
+        "--method",
+        metavar="NAME",
+        help="what made the dots; with a --model that is told it, such as fast, whose `info` lists the names (default: read off each page)",
     )
     _add_seed(restore)
     restore.add_argument("-v", "--verbose", action="store_true", help="say what auto found in each file and which model it took")
@@ -230,7 +232,7 @@ def _expand(options: argparse.Namespace) -> int:
 def _analyze(options: argparse.Namespace) -> int:
     _, locked = passed_over(options.inputs)
     for error in locked:
-        print(f"error: {error.filename} cannot be looked into: {error.strerror}", file=sys.stderr)
+        print(f"error: {why_locked(error)}", file=sys.stderr)
     failed = bool(locked)
     for source, _ in find_sources(options.inputs):
         try:

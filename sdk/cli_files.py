@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdk import errors
-from sdk.batch import Job, Outcome, passed_over, run_jobs
+from sdk.batch import Job, Outcome, passed_over, run_jobs, why_locked
 
 INPUTS = "files, folders (with all below them), or quoted globs"
 
@@ -68,8 +68,7 @@ def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list
     outcome = Outcome()
     outcome.others, locked = passed_over(options.inputs)
     for error in locked:
-        folder = Path(error.filename)
-        outcome.failed.append((Job(folder, options.output), f"{folder} cannot be looked into: {error.strerror}. Check the permissions."))
+        outcome.failed.append((Job(Path(error.filename), options.output), why_locked(error)))
     try:
         run_jobs(jobs, work, outcome, options.overwrite)
     finally:  # an interrupted run is reported too

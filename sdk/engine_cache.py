@@ -88,7 +88,7 @@ def cached_engine(
 
 
 def runtime_cache_of(engine: Engine) -> Path:
-    """Where TensorRT-RTX keeps the kernels that it compiles on the GPU for an engine of this cache: beside it."""
+    """Where TensorRT-RTX keeps the kernels that it compiles on the GPU for an engine: in this cache, wherever the engine is."""
     return _path(engine.header, RUNTIME_SUFFIX)
 
 

@@ -40,6 +40,8 @@ TURING = "7.5"
 """The one that "any" leaves out, of those that TensorRT-RTX knows."""
 UNKNOWN = "unknown"
 ENGINE_SUFFIX = ".engine"
+OPTION_FLAGS = {"workspace_mib": "--workspace", "optimization_level": "--optimization-level"}
+"""``EngineHeader.options`` -> what `inverse-halftoner build` calls it."""
 
 Shape: TypeAlias = tuple[int, int, int, int]
 
@@ -61,7 +63,7 @@ class EngineHeader:
     """Smallest, best and largest input, (N, C, H, W); None for plans that others built."""
     onnx_sha256: str = ""
     options: dict[str, Any] = field(default_factory=dict)
-    """What else the build was asked for: workspace_mib, optimization_level."""
+    """What else the build was asked for: the keys of ``OPTION_FLAGS``."""
     plan_bytes: int = 0
     plan_sha256: str = ""
 
@@ -90,22 +92,27 @@ class EngineHeader:
         if self.flavour == "tensorrt":
             advice = self.rebuild_hint(where)
         elif here in known:
-            advice = f"{self.rebuild_hint(where)} --compute-capability {here}"
+            advice = self.rebuild_hint(where, here)
         else:
             advice = f"TensorRT-RTX is not made for it. {dataclasses.replace(self, flavour='tensorrt').rebuild_hint(where)}"
         raise EngineMismatchError(f"{where} was built for GPUs of compute capability {', '.join(accepted)}; this one has {here}. {advice}")
 
-    def rebuild_hint(self, where: str) -> str:
-        """The command that builds the same engine for the machine at hand."""
+    def rebuild_hint(self, where: str, compute_capability: str | None = None) -> str:
+        """The command that builds the same engine for the machine at hand; by TensorRT-RTX, for the GPUs that it is for, or for those of
+        ``compute_capability``."""
         known = [release.name for release in releases().values() if release.sha256 == self.onnx_sha256]
         precision = "" if self.precision == UNKNOWN else f" --precision {self.precision}"
         shapes = ""
         if self.shapes is not None:
             smallest, _, (batch, _, _, tile) = self.shapes
             shapes = f" --tile {tile} --batch {batch}" + (" --fixed" if smallest == self.shapes[2] else "")
+        gpu = compute_capability or self.compute_capability
+        named = f" --compute-capability {gpu}" if self.flavour == "tensorrt-rtx" and gpu not in (ANY_GPU, UNKNOWN) else ""
+        asked = "".join(f" {flag} {self.options[name]}" for name, flag in OPTION_FLAGS.items() if isinstance(self.options.get(name), int))
         model = known[0] if known else f"{self.name}.onnx"
         target = where if where.lower().endswith(ENGINE_SUFFIX) else f"FILE{ENGINE_SUFFIX}"  # it may lie in the cache
-        return f"Rebuild it here: inverse-halftoner build {model} -o {target} --flavour {self.flavour}{precision}{shapes} --overwrite"
+        built_as = f"--flavour {self.flavour}{precision}{shapes}{named}{asked}"
+        return f"Rebuild it here: inverse-halftoner build {model} -o {target} {built_as} --overwrite"
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def _parse_header(text: bytes, where: str) -> EngineHeader:
         raise ModelError(f"{where} has a damaged header ({error}). {_ADVICE}") from error
     texts = [getattr(header, f.name) for f in dataclasses.fields(EngineHeader) if f.type == "str"]
     texts += header.metadata.values() if isinstance(header.metadata, dict) else [None]
-    if header.flavour not in FLAVOURS or not all(isinstance(text, str) for text in texts):
+    if header.flavour not in FLAVOURS or not all(isinstance(text, str) for text in texts) or not isinstance(header.options, dict):
         raise ModelError(f"{where} has a header of an unknown kind (flavour {header.flavour!r}). {_ADVICE}")
     return header
 

@@ -56,4 +56,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     by_lower = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f" Did you mean {by_lower[close[0]]!r}?" if close else ""
-    return f"{hint} Known: {', '.join(known)}."
+    between = "; " if any(", " in each for each in known) else ", "
+    return f"{hint} Known: {between.join(known)}."

@@ -13,7 +13,8 @@ from sdk.errors import ImageWriteError
 from sdk.images import Picture
 
 FORMATS = {
-    ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
+    ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG",
+    ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
     ".pgm": "PGM", ".ppm": "PPM", ".pbm": "PBM", ".mp4": "MP4",
 }  # fmt: skip
 """Suffix -> format, for writing."""
@@ -21,7 +22,7 @@ FORMATS = {
 PNM = ("PBM", "PGM", "PPM")
 """One format to Pillow, which gives it as PPM; but a suffix promises what is inside."""
 
-READ_SUFFIXES = {*FORMATS, ".pnm", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
+READ_SUFFIXES = {*FORMATS, ".pnm", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
 """What is taken from folders. PNM, JPEG 2000 and MPO are read only, MP4 is written only."""
 
 MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")

@@ -27,7 +27,7 @@ class Halftoner:
     """Halftones a photograph.
 
     >>> white = sdk.Halftoner("floyd-steinberg", serpentine=True).run(photo)
-    >>> white = sdk.Halftoner("runs/cdh/halftoner.onnx").run(photo, seed=1)
+    >>> white = sdk.Halftoner("cdh").run(photo, seed=1)
 
     method: a name from ``sdk.halftoning.METHODS``; the keywords are that method's parameters. Or a model whose task is halftoning: a
         name from ``sdk.releases()``, or the path of an .onnx or .engine file; the keywords are device, tile, overlap, threads, backend

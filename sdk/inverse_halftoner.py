@@ -37,9 +37,10 @@ class InverseHalftoner:
     method: the halftoning method that made the dots (of ``sdk.analysis.methods.LABELS``), for models that are told it (``fast``); the
         default is what each picture's dots say, "unknown" tells the model none. "auto" takes no method.
     threads: CPU threads; the default is one a core.
-    backend, precision: "onnxruntime" (fp32), "openvino" (CPU; fp32 or bf16; int8 for Q/DQ files) or "tensorrt" (GPU; fp16, bf16 or fp32);
-        "auto" is TensorRT for .engine files, and with device="cuda" where it is installed, else onnxruntime. TensorRT builds an engine
-        at the first use of a model, for minutes, and keeps it: ``sdk.engine_cache.watch_builds`` shows how far it is.
+    backend, precision: "onnxruntime" (fp32; int8 files; on CUDA fp16 files), "openvino" (CPU; fp32 or bf16; int8 files) or "tensorrt"
+        (TensorRT or TensorRT-RTX, on GPUs; fp16, bf16 or fp32; the table is in ``sdk.backends.open_backend``); "auto" is TensorRT for
+        .engine files, and with device="cuda" where it is installed, else onnxruntime. TensorRT builds an engine at the first use of a
+        model, for minutes, and keeps it: ``sdk.engine_cache.watch_builds`` shows how far it is.
     scale: size of the result, as a factor of the input's; coarse screens hold no detail to fill their scan's size.
     on_choice: called with the ``Choice`` of each picture by "auto".
 
@@ -103,10 +104,13 @@ class InverseHalftoner:
         PIL image -> PIL image, with DPI and ICC profile in ``info``.  Encoded bytes -> bytes in the same format (PNG if
         that cannot hold the result), all pages and metadata kept.  Path -> ndarray (the first page).
         With TensorRT also arrays in GPU memory (torch, CuPy, numba, JAX; ``__cuda_array_interface__`` or DLPack) -> ``DeviceArray``,
-        which offers both; nothing leaves the GPU, and floats are not checked to be in [0, 1].
+        which offers both; nothing leaves the GPU, and floats are not checked to be in [0, 1]. Not with "auto", a ``scale``, or models
+        that look at each picture on the CPU (``scan``, ``gif``) or start from noise.
         seed: of the noise, for models that start from it; None is 0. "auto" takes one only if a model it may choose does, and it then
         counts where that model is chosen.
-        Raises ``ImageReadError``, ``UnsupportedImageError``, or ``OptionError``, also for a seed given to a model that takes none.
+        Raises ``ImageReadError``, ``UnsupportedImageError``, or ``OptionError``, also for a seed given to a model that takes none;
+        ``InferenceError`` where the runtime fails, most often for lack of memory; "auto", which loads models as pictures ask for them,
+        what that raises. All are ``sdk.InverseHalftonerError``.
         """
         self.check_seed(seed)
         if is_device_array(image):

@@ -24,7 +24,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
     ndarray -> ndarray: HxW or HxWx3/4, RGB; uint8, uint16 and float32 keep their dtype, bool becomes uint8.
     PIL image -> PIL image, with DPI and ICC profile in ``info``.  Encoded bytes -> bytes in the same format (PNG if
     that cannot hold the result), all pages and metadata kept.  Path -> ndarray (the first page).
-    Raises ``ImageReadError`` or ``UnsupportedImageError``.
+    Raises ``ImageReadError`` or ``UnsupportedImageError``; ``ImageWriteError`` where no format holds the result; and what ``restore`` does.
     """
     if isinstance(image, np.ndarray):
         return picture_to_array(restore(picture_from_array(image)))

@@ -93,13 +93,12 @@ def _released_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _for_planes(weights: Tensor, shape: torch.Size) -> Tensor:
-    """Kernels and biases of a grey network's first or last convolution, repeated for the planes of ``shape``."""
-    if weights.ndim == 4 and weights.shape[1] != shape[1]:
-        planes = shape[1] // weights.shape[1]
-        weights = weights.repeat(1, planes, 1, 1) / planes
-    if weights.shape[0] != shape[0]:
-        weights = weights.repeat(shape[0] // weights.shape[0], *(1 for _ in shape[1:]))
-    return weights
+    """Kernels and biases of a grey network's first or last convolution, repeated for the three planes of ``shape``; others as they are."""
+    other = [axis for axis in range(weights.ndim) if weights.ndim == len(shape) and weights.shape[axis] != shape[axis]]
+    if len(other) != 1 or other[0] > 1 or shape[other[0]] != 3 * weights.shape[other[0]]:
+        return weights
+    repeated = weights.repeat([3 if axis in other else 1 for axis in range(weights.ndim)])
+    return repeated / 3 if other == [1] else repeated
 
 
 def save_checkpoint(

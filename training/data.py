@@ -86,7 +86,7 @@ def read_photos(paths: Sequence[Path], planes: int) -> Iterator[np.ndarray]:
 
 def evenly(items: Sequence[Item], count: int) -> Sequence[Item]:
     """So many of them, evenly chosen, from the first on; all where there are fewer."""
-    return items[:: max(1, len(items) // count)][:count]
+    return [items[i * len(items) // count] for i in range(count)] if count < len(items) else items
 
 
 def augment(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -34,7 +34,7 @@ from sdk.whole_files import write_whole
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, load_model, save_checkpoint, save_weights
 from training.config import Recipe, load_recipe, to_table
-from training.data import Pairs
+from training.data import Pairs, photo_paths
 from training.diffusion import ddim, grid, split, trajectory
 from training.errors import said_plainly
 from training.metrics import TONE_SIGMA
@@ -82,7 +82,9 @@ def ends_of(teacher: CDH, recipe: Recipe, data: Path, cache: Path, accelerator: 
     config, identity = recipe.distillation, hashlib.sha256()
     for tensor in teacher.state_dict().values():
         identity.update(tensor.float().contiguous().cpu().numpy().tobytes())
-    identity.update(json.dumps([to_table(recipe.data), config.teacher_steps, config.crops, config.batch], sort_keys=True).encode())
+    photographs = [(path.name, path.stat().st_size) for path in photo_paths(data / "train")]
+    settings = [to_table(recipe.data), recipe.model, config.teacher_steps, config.crops, config.batch, photographs]
+    identity.update(json.dumps(settings, sort_keys=True).encode())
     made_of = identity.hexdigest()
     try:
         with safe_open(cache, framework="pt") as stored:
@@ -120,6 +122,7 @@ class Distillation(nn.Module):
         t, seen = grid(student.plan.timesteps, steps)[step], student.condition_planes(given)
         with torch.no_grad():
             x = trajectory(lambda x, t: student.velocity(x, seen, t), noise, student.plan, steps, last=t)[-1]
+        torch.clear_autocast_cache()  # to torch 2.9, it kept the weights in bf16 without their gradients (pytorch #165068)
         x0, _ = split("v", student.velocity(x, seen, t), x, student.plan.signal[t], student.plan.noise[t])
         picture, weights = student.picture(x0, given).float(), self.weights
         total = weights.get("trajectory", 0.0) * F.mse_loss(x0, end)

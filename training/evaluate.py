@@ -24,7 +24,7 @@ from sdk.halftoning.error_diffusion import KERNELS
 from training.baselines import FILTERS
 from training.errors import said_plainly
 from training.metrics import Lpips
-from training.results import by_key, cell, lpips_of, mean_scores, parser, result_of, software, write_json
+from training.results import by_key, cell, lpips_of, mean_scores, parser, result_of, software, write_json, write_page
 from training.testsets import picture_counts, sets_of, tuning_pictures
 from training.tuning import tune
 
@@ -158,8 +158,7 @@ def main() -> None:
     elif json.loads(baselines.read_text(encoding="utf-8")).get("pictures", pictures) != pictures:
         print(f"{baselines} is of other pictures; `python -m training.evaluate {BASELINES} --data ... -o ...` measures them anew.")
     text = page(folder)
-    (options.output / "models.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_page(options.output / "models.md", text)
 
 
 def dithers_named(titles: Sequence[str] | None) -> Sequence[Dither]:
@@ -188,7 +187,8 @@ def page(folder: Path) -> str:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     baselines = results.pop(BASELINES)["rows"]
     tables = (markdown(result["model"], result["software"], result["rows"], baselines) for result in results.values())
-    return "\n".join(["# Measured models\n", *tables])
+    note = "Of Set12's twelve pictures one (04, the starfish) is a crop of a photograph that the models learnt from.\n"
+    return "\n".join(["# Measured models\n", note, *tables])
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 ``python -m training.evaluate_cdh --models cdh-4step cdh-2step cdh-1step prl fast --teacher WEIGHTS --data DIR -o docs``.
 
 Models learnt five error diffusions; the four others are new to them. Released models run as users run them, the teacher as torch runs
-it, with 50 DDIM steps and, to see what distillation is worth, with 4. What the JSON holds is not measured again, so methods may
-be added later. Writes evaluations/cdh/cdh.json and cdh.md.
+it, with 50 DDIM steps and, to see what distillation is worth, with 4. What the JSON holds is not measured again, so methods and
+models may be added later: name those that it holds, too. Writes evaluations/cdh/cdh.json and cdh.md.
 """
 
 from __future__ import annotations
@@ -45,16 +45,25 @@ def teacher_restores(path: Path, steps: int, accelerator: Accelerator) -> Restor
 
 
 def measure_all(
-    restorers: dict[str, tuple[Restore, str]], chosen: list[str], data: Path, path: Path, lpips: Lpips, slow: tuple[str, ...] = ()
+    restorers: dict[str, tuple[Restore, str]],
+    chosen: list[str],
+    data: Path,
+    path: Path,
+    lpips: Lpips,
+    ran_on: str,
+    slow: tuple[str, ...] = (),
 ) -> list[dict]:
-    """The rows of ``path`` and those that were missing there; written after each. ``slow`` restorers skip the learnt methods on COCO.
+    """The rows of ``path`` and those that were missing there, which have ``ran_on`` for their software; written after each.
 
-    Rows of a restorer that was another model then are measured anew.
+    ``slow`` restorers skip the learnt methods on COCO. Rows of a restorer that was another model then are measured anew.
     """
     sets, dithers = sets_of(data), dithers_named(chosen)
     if missing := {PROTOCOL, "kodak24"} - set(sets):
         raise DataError(f"{data}/test lacks {' and '.join(sorted(missing))} (coco_val50@256 is made of the pictures in coco_val50).")
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": []}
+    rows = before["rows"]
+    if others := {row["restorer"] for row in rows} - restorers.keys():
+        raise TrainingError(f"{path} also holds rows of {', '.join(sorted(others))}. Name these, too, or choose another folder by -o.")
     rows = [row for row in rows if row["restorer"] not in restorers or row["model"] == restorers[row["restorer"]][1]]
     done = {(row["restorer"], row["dither"], row["set"]) for row in rows}
     todo = [
@@ -66,10 +75,9 @@ def measure_all(
     for title, dither, place in tqdm(todo, desc="rows"):
         restore, model = restorers[title]
         scores = measure(restore, dither, sets[place], lpips)
-        rows.append({"restorer": title, "model": model, "dither": dither.title, "set": place, **scores})
-        write_json(path.parent, path.stem, {"rows": rows})
-    order = list(restorers)
-    return sorted(rows, key=lambda row: order.index(row["restorer"]) if row["restorer"] in order else len(order))
+        rows.append({"restorer": title, "model": model, "dither": dither.title, "set": place, **scores, "software": ran_on})
+        write_json(path.parent, path.stem, before | {"rows": rows})
+    return sorted(rows, key=lambda row: list(restorers).index(row["restorer"]))
 
 
 def mean_of(rows: list[dict], restorer: str, dithers: tuple[str, ...]) -> dict[str, float] | None:
@@ -89,7 +97,7 @@ def page(result: dict) -> str:
 
     lines = [
         "# CDH, restoration in few steps: PSNR (dB) / SSIM / LPIPS\n",
-        f"By `{result['command']}`\n({result['software']}).\n"
+        f"By `{result['command']}`\n({'; '.join(dict.fromkeys(row['software'] for row in rows))}).\n"
         f"Learnt: {', '.join(LEARNT)}. Unseen: {', '.join(UNSEEN)}. Which five the paper learnt we do not know, and its pictures are\n"
         "others: its rows tell the order of size. `prl` learnt Floyd-Steinberg alone, `fast` all nine methods.\n",
         "| | four unseen methods, COCO at 256 (Table 1) | all nine (Table 2) | Floyd-Steinberg, kodak24 |\n|---|---|---|---|",
@@ -131,8 +139,8 @@ def main() -> None:
     if options.methods != EVERY_METHOD:
         command += f" --methods {' '.join(options.methods)}"
     path = options.output / "evaluations" / "cdh" / "cdh.json"
-    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), slow=("teacher, 50 DDIM steps",))
-    result = {"model": "cdh", "command": f"{command} --data DIR -o docs", "software": ran_on, "rows": rows}
+    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), ran_on, slow=("teacher, 50 DDIM steps",))
+    result = {"model": "cdh", "command": f"{command} --data DIR -o docs", "rows": rows}
     write(options.output, "cdh", result, page(result))
 
 

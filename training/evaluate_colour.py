@@ -26,7 +26,7 @@ from training.data import read_rgb
 from training.errors import TrainingError, said_plainly
 from training.evaluate import Restore, Restorers
 from training.metrics import Lpips, psnr
-from training.results import by_key, cell, lpips_of, mean_scores, parser, present, result_of, write_json
+from training.results import by_key, cell, lpips_of, mean_scores, parser, present, result_of, software, write_json, write_page
 from training.testsets import PROTOCOL, sets_of, tuning_pictures
 from training.tuning import Filters, tune
 
@@ -164,12 +164,13 @@ def main() -> None:
         raise TrainingError(
             f"{stored} holds figures of other weights of {model.metadata.name!r}. Measure these: without --only, or with it."
         )
+    if options.only and before.get("software") != software():
+        raise TrainingError(f"{stored} was measured by {before.get('software')}; here is {software()}. Measure it whole, without --only.")
     rows = list(evaluate(model, options.data, lpips_of(options.data), options.only))
     rows = with_new(before["rows"], rows) if options.only else rows
     write_json(folder, model.metadata.name, result_of(model.metadata, rows))
     text = page([json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))])
-    (options.output / "colour.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_page(options.output / "colour.md", text)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def non_local_means(scan: np.ndarray, period: float, spread: float, strength: fl
     blurred = gaussian(scan, period, spread)
     if scan.ndim == 2:
         return cv2.fastNlMeansDenoising(blurred, None, strength, 7, 21)
-    return cv2.fastNlMeansDenoisingColored(blurred, None, strength, strength, 7, 21)
+    bgr = cv2.cvtColor(blurred, cv2.COLOR_RGB2BGR)  # it goes to Lab and back
+    return cv2.cvtColor(cv2.fastNlMeansDenoisingColored(bgr, None, strength, strength, 7, 21), cv2.COLOR_BGR2RGB)
 
 
 def fft_notch(scan: np.ndarray, period: float, threshold: float, width: float, sigma: float) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from sdk.analysis.methods import ENOUGH, LABELS, PATTERNS, TABLE, count_patterns, log_chances, own_likelihood
 from sdk.halftoning import halftone
+from sdk.whole_files import write_whole
 from training.arguments import count
 from training.data import evenly, photo_paths, read_grey
 from training.errors import said_plainly
@@ -64,7 +66,9 @@ def main() -> None:
     options = parser.parse_args()
     chosen = evenly(photo_paths(options.data / "train"), options.pictures)
     white, misfit = tabulate([read_grey(path) for path in chosen])
-    np.savez_compressed(options.output, white=white, misfit=misfit)
+    table = BytesIO()
+    np.savez_compressed(table, white=white, misfit=misfit)
+    write_whole(options.output, table.getvalue())
     print(f"{len(LABELS)} methods, {len(chosen)} photographs: {options.output}")
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from sdk.whole_files import write_whole
 from training.errors import said_plainly
 from training.evaluate_cdh import LEARNT, UNSEEN, mean_of
 from training.evaluate_cdh import PAPER as CDH_TABLE_1
@@ -54,7 +55,8 @@ def prl(found: Evaluations) -> list[str]:
         "256x256 px by the shorter side. Not equal: RMSE in the place of the loss's absolute error in the last 205 minutes, the pictures\n"
         "(VOC was not at hand; COCO is of the same kind), VGG16's conv4_3 in place of VGG19's conv4_4 (no VGG19 weights were at hand;\n"
         "`--vgg` takes them), Muon with a cosine schedule in place of Adam, and a far smaller budget than\n"
-        "150 epochs of 13,000 pictures: the recipe and its progress are in the model's card (`inverse-halftoner info prl`)."
+        "150 epochs of 13,000 pictures: the recipe and its progress are in the model's card (`inverse-halftoner info prl`). Of Set12's\n"
+        "twelve pictures one (04) is a crop of a photograph that both learnt from."
     )
     return lines
 
@@ -62,6 +64,8 @@ def prl(found: Evaluations) -> list[str]:
 def rivals(found: Evaluations) -> list[str]:
     rows = found["compare/compare"]["rows"]
     sets = [name for name in (PROTOCOL, "kodak24") if all(name in row["scores"] for row in rows)]
+    if not sets:
+        return [f"[compare.md](compare.md) has figures of neither {PROTOCOL} nor kodak24."]
     lines = [f"| method | parameters, M | {' | '.join(sets)} |\n|---|{'---|' * (len(sets) + 1)}"]
     for row in sorted(rows, key=lambda row: -row["scores"][sets[0]]["psnr"]):
         scores = (f"{row['scores'][name]['psnr']:.2f} / {row['scores'][name]['ssim']:.3f}" for name in sets)
@@ -180,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs"), help="folder with evaluations/ (default: docs)")
     options = parser.parse_args()
-    (options.output / "papers.md").write_text(page(read(options.output / "evaluations")), encoding="utf-8")
+    write_whole(options.output / "papers.md", page(read(options.output / "evaluations")).encode())
     print(options.output / "papers.md")
 
 

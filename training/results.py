@@ -79,5 +79,10 @@ def write_json(folder: Path, name: str, result: dict) -> None:
 def write(output: Path, kind: str, result: dict, page: str) -> None:
     """<output>/evaluations/<kind>/<model>.json and the page <output>/<kind>.md, which is printed, too."""
     write_json(output / "evaluations" / kind, result["model"], result)
-    (output / f"{kind}.md").write_text(page, encoding="utf-8")
-    print(page)
+    write_page(output / f"{kind}.md", page)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Whole or not at all, and print it."""
+    write_whole(path, text.encode())
+    print(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.data import DataError, evenly, photo_paths, read_grey
+from training.data import DataError, photo_paths, read_grey
 
 PROTOCOL = "coco_val50@256"
 """The papers' pictures, as near as we have them: ``centre_256`` of COCO's."""
@@ -37,8 +37,9 @@ def picture_counts(data: Path) -> dict[str, int]:
 
 
 def tuning_pictures(data: Path, count: int, read: Callable[[Path], np.ndarray] = read_grey) -> list[np.ndarray]:
-    """The centre of evenly chosen val pictures, on which filters are tuned."""
-    return [centre_256(read(path)) for path in evenly(photo_paths(data / "val"), count)]
+    """The centre of val pictures at equal steps, on which filters are tuned."""
+    paths = photo_paths(data / "val")
+    return [centre_256(read(path)) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
 def _folders(data: Path) -> list[Path]:

@@ -23,6 +23,10 @@ BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 BATCH = 4
 """Tiles at once of engines that are built on the way."""
+_OF_THE_REST = (
+    "With TensorRT, precision is that of what is not quantised: fp16, bf16 or fp32. Leave int8 out; files of `python -m export.precision` "
+    "run in it by themselves."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -113,6 +117,8 @@ def open_backend(
     if backend == "tensorrt" or (backend == "auto" and device == "cuda" and _has_tensorrt()):
         if device == "cpu":
             raise DeviceError("TensorRT runs on NVIDIA GPUs, not on the CPU; use device='cuda', or another backend.")
+        if precision == "int8":
+            raise OptionError(_OF_THE_REST)
         from sdk.engines import BuildOptions
 
         return open_cached_engine(data, where, BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH)), where
@@ -123,6 +129,8 @@ def open_backend(
     from sdk.backends.onnxruntime import OnnxRuntimeBackend
 
     opened = OnnxRuntimeBackend(data, device, threads, where)
+    if precision == "int8" != opened.precision:
+        raise OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
     if precision not in (None, opened.precision):
         raise OptionError(
             f"onnxruntime runs {where} in {opened.precision}, not {precision}; "
@@ -142,11 +150,14 @@ def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend
     if device == "cpu":
         raise DeviceError(f"{path} is an engine for NVIDIA GPUs and does not run on the CPU. Use the .onnx model it was built from.")
     engine = read_engine(path)
+    if precision == "int8":
+        raise OptionError(_OF_THE_REST)
     if precision not in (None, engine.header.precision):
         raise ModelError(f"{path} was built in {engine.header.precision}, not {precision}. {engine.header.rebuild_hint(str(path))}")
     from sdk.backends.tensorrt import TensorRtBackend
+    from sdk.engine_cache import runtime_cache_of
 
-    return TensorRtBackend(engine, where=str(path))
+    return TensorRtBackend(engine, where=str(path), runtime_cache=runtime_cache_of(engine))
 
 
 def open_cached_engine(onnx: bytes, where: str, options: BuildOptions) -> Backend:

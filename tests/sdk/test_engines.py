@@ -181,14 +181,25 @@ def test_gpus_of_a_portable_engine_are_those_that_tensorrt_rtx_knows() -> None:
     known = ["7.5", "8.0", "8.6", "12.0"]
     header = EngineHeader({}, "tensorrt-rtx", "1.7.1.116", "any", "fp16")
     header.check_gpu((12, 0), "x.engine", known)
-    with pytest.raises(EngineMismatchError, match=r"8\.0, 8\.6, 12\.0; this one has 7\.5.*-rtx .*--compute-capability 7\.5$"):
+    with pytest.raises(EngineMismatchError, match=r"8\.0, 8\.6, 12\.0; this one has 7\.5.*-rtx .*--compute-capability 7\.5 --overwrite$"):
         header.check_gpu((7, 5), "x.engine", known)
     with pytest.raises(EngineMismatchError, match=r"has 9\.0\. TensorRT-RTX is not made for it.*--flavour tensorrt --precision fp16 "):
         header.check_gpu((9, 0), "x.engine", known)
     of_one = dataclasses.replace(header, compute_capability="8.6")
     of_one.check_gpu((8, 6), "x.engine", known)
-    with pytest.raises(EngineMismatchError, match=r"capability 8\.6; this one has 8\.0.*--compute-capability 8\.0$"):
+    with pytest.raises(EngineMismatchError, match=r"capability 8\.6; this one has 8\.0.*--compute-capability 8\.0 --overwrite$"):
         of_one.check_gpu((8, 0), "x.engine", known)
+
+
+def test_the_command_to_rebuild_names_all_that_the_engine_was_built_for() -> None:
+    options = {"workspace_mib": 512, "optimization_level": 5, "foreign": 1}
+    header = EngineHeader({}, "tensorrt-rtx", "1.7.1", "7.5", "fp16", onnx_sha256=releases()["fast"].sha256, options=options)
+    built = "build fast -o x.engine --flavour tensorrt-rtx --precision fp16"
+    asked = "--workspace 512 --optimization-level 5 --overwrite"
+    assert header.rebuild_hint("x.engine").endswith(f"{built} --compute-capability 7.5 {asked}")
+    assert dataclasses.replace(header, compute_capability="any").rebuild_hint("x.engine").endswith(f"{built} {asked}")
+    strange = dataclasses.replace(header, options={"workspace_mib": "1; reboot"})  # a stranger's header is shown, not pasted
+    assert "reboot" not in strange.rebuild_hint("x.engine")
 
 
 def test_gpus_that_the_installed_tensorrt_rtx_knows(rtx: None) -> None:

@@ -452,6 +452,23 @@ def test_precision_of_an_engine_file(rtx_engine: Engine, tmp_path: Path) -> None
     write_engine(tmp_path / "x.engine", rtx_engine)
     with pytest.raises(ModelError, match=r"built in fp16, not fp32\. Rebuild it here"):
         open_backend(tmp_path / "x.engine", precision="fp32")
+    for model in (tmp_path / "x.engine", "fast"):
+        with pytest.raises(OptionError, match=r"precision is that of what is not quantised: fp16, bf16 or fp32\. Leave int8 out"):
+            open_backend(model, "cuda", backend="tensorrt", precision="int8")
+    with pytest.raises(OptionError, match=r"'fast' is not quantised; make its int8 file: python -m export\.precision"):
+        open_backend("fast", "cpu", precision="int8")
+
+
+def test_kernels_of_an_engine_file_are_kept_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that TensorRT-RTX, which compiles on the GPU, does so once."""
+    monkeypatch.setenv("INVERSE_HALFTONER_CACHE", str(tmp_path / "cache"))
+    kept: list[Path | None] = []
+    monkeypatch.setattr(TensorRtBackend, "__init__", lambda self, engine, where, runtime_cache=None: kept.append(runtime_cache))
+    write_engine(tmp_path / "x.engine", engine_with(flavour="tensorrt-rtx"))
+    open_backend(tmp_path / "x.engine")
+    (kernels,) = kept
+    assert kernels is not None
+    assert (kernels.parent, kernels.suffix) == (tmp_path / "cache" / "engines", ".runtime")
 
 
 # With a GPU

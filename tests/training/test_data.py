@@ -12,7 +12,7 @@ import torch
 from sdk.analysis.methods import LABELS
 from training.config import load_recipe
 from training.contact_sheet import GAP, contact_sheet
-from training.data import LARGEST, DataError, Pairs, augment, photo_paths, read_grey, read_photos
+from training.data import LARGEST, DataError, Pairs, augment, evenly, photo_paths, read_grey, read_photos
 from training.degradations import HalftoneFamily
 
 MIX = (
@@ -195,3 +195,9 @@ def test_those_too_small_for_a_crop_are_counted(folder: Path, photo: np.ndarray,
     cv2.imwrite(str(folder / "tiny.png"), photo[:50, :90])
     assert len(pairs(folder).photos) == 3
     assert "3 of 4 photographs are used: 1 are smaller than 64 px" in capsys.readouterr().out
+
+
+def test_pictures_are_chosen_from_all_of_them() -> None:
+    assert evenly(range(68), 24)[::8] == [0, 22, 45]
+    assert evenly(range(24), 20)[-1] == 22
+    assert list(evenly(range(3), 20)) == [0, 1, 2]

@@ -13,6 +13,7 @@ import sdk
 from sdk.halftoning import halftone
 from training import evaluate_cdh, evaluate_halftones
 from training.data import DataError
+from training.errors import TrainingError
 from training.evaluate_cdh import LEARNT, PROTOCOL, UNSEEN, mean_of, measure_all
 from training.evaluate_halftones import low_frequency_power, measured, spectrum
 from training.metrics import tone_error, tone_psnr
@@ -41,7 +42,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, photo: np.ndarra
         return cv2.GaussianBlur(white.astype(np.uint8) * 255, (0, 0), 1.2)
 
     path, lpips = tmp_path / "cdh.json", lambda a, b: 0.5
-    arguments = {"data": tmp_path, "path": path, "lpips": lpips}
+    arguments = {"data": tmp_path, "path": path, "lpips": lpips, "ran_on": "machine 1"}
     rows = measure_all({"blur": (restore, "1")}, list(UNSEEN), **arguments)  # type: ignore[arg-type]
     assert calls == [(288, 320)] + [(256, 256)] * 4
     assert mean_of(rows, "blur", LEARNT) is None
@@ -55,14 +56,22 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, photo: np.ndarra
     assert len(calls) == 11
     assert len(rows) == 5  # no mean of two models: burkes of the old one is gone
     assert {row["model"] for row in rows} == {"trained on"}
-    rows = measure_all({"slow": (restore, "1")}, ["burkes"], **arguments, slow=("slow",))  # type: ignore[arg-type]
+    slow = {"slow": (restore, "1")}
+    with pytest.raises(TrainingError, match=r"cdh\.json also holds rows of blur\. Name these, too"):  # else the page's command is not all
+        measure_all(slow, ["burkes"], **arguments)  # type: ignore[arg-type]
+    both = {"blur": (restore, "trained on"), **slow}
+    rows = measure_all(both, ["burkes"], **{**arguments, "ran_on": "machine 2"}, slow=("slow",))  # type: ignore[arg-type]
     assert [row["set"] for row in rows if row["restorer"] == "slow"] == ["kodak24"]
+    assert {(row["restorer"], row["software"]) for row in rows if row["dither"] != "burkes"} == {
+        ("blur", "machine 1"), ("slow", "machine 2"),
+    }  # fmt: skip
 
     (tmp_path / "test" / "coco_val50").rename(tmp_path / "test" / "others")
     with pytest.raises(DataError, match=r"lacks coco_val50@256"):
         measure_all({"blur": (restore, "2")}, ["burkes"], **arguments)  # type: ignore[arg-type]
 
-    page = evaluate_cdh.page({"command": "c", "software": "s", "rows": json.loads(path.read_text())["rows"]})
+    page = evaluate_cdh.page({"command": "c", "rows": json.loads(path.read_text())["rows"]})
+    assert "(machine 1; machine 2)." in page
     assert f"| blur | {mean['psnr']:.2f} / " in page
     assert "| sierra (unseen)" not in page
     assert "| sierra-lite (unseen) |" in page

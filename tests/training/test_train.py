@@ -270,6 +270,14 @@ def test_a_colour_network_starts_from_a_grey_one(trained: Path) -> None:
         assert torch.allclose(colour(picture.repeat(1, 3, 1, 1)), grey(picture).repeat(1, 3, 1, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_wider_network_does_not_start_from_a_narrow_one(trained: Path, times: int) -> None:
+    """Its channels would be copies of one another, and learn alike for ever."""
+    wide = build("fast", **{**TINY.model, "channels": [times * channels for channels in TINY.model["channels"]]})
+    with pytest.raises(TrainingError, match="a network of another size"):
+        warm_start(wide, trained / WEIGHTS)
+
+
 def test_weights_tell_what_they_began_with(photos: Path, trained: Path, tmp_path: Path) -> None:
     first = load_weights(trained / WEIGHTS)[2]
     second = train(TINY, photos, tmp_path / "second", steps=1, start_from=trained / WEIGHTS)
