@@ -31,12 +31,15 @@ from sdk.catalog import model_bytes, releases
 from sdk.errors import ModelError
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
+from sdk.onnx_precision import precision_of
 from training.arguments import count
 from training.errors import said_plainly
 from training.results import write_json
 
 KEY = ("model", "onnx_sha256", "runtime", "device", "precision", "version", "size", "batch", "threads")
 """What a row must share with the one that is wanted, so that it need not be measured again."""
+LONGEST_SLUG = 80
+"""Of a machine's name, as that of its file."""
 
 
 class Model:
@@ -45,6 +48,8 @@ class Model:
     def __init__(self, name: str, variants: Path):
         self.asked, self._variants = name, variants
         data, where = model_bytes(name)
+        if (precision := precision_of(data, where)) != "fp32":
+            raise ModelError(f"it is in {precision}; name the model it was made of, and the runners in {precision} take its file")
         self.metadata = ModelMetadata.from_props(read_props(data, where), where)
         self.work: Work = work_of(onnx.load_from_string(data))
         self._stem = name if name in releases() else Path(name).stem
@@ -79,6 +84,7 @@ def benchmark(models: Sequence[Model], cases: Sequence[tuple[Runner, int, int]],
             continue
         row["onnx_sha256"] = hashlib.sha256(model_bytes(case.model)[0]).hexdigest()
         if not options.again and book.has(row):
+            book.unskip(row)
             continue
         answer = in_process("export.runners", to_text(case), timeout=options.timeout)
         if reason := answer.get("skipped"):
@@ -138,7 +144,10 @@ class Book:
     """The rows of one machine, kept in a file that is written after each."""
 
     def __init__(self, folder: Path, name: str):
-        self.path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')[:80]}.json"
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        if len(slug) > LONGEST_SLUG:  # the GPU comes last
+            slug = f"{slug[: LONGEST_SLUG - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        self.path = folder / f"{slug}.json"
         stored = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
         self.content = {"machine": name, "ceilings": {}, "rows": [], "skipped": [], "left_out": {}, **stored}
         self._measured: set[str] = set()
@@ -149,24 +158,29 @@ class Book:
     def add(self, row: dict[str, Any]) -> None:
         place = next((i for i, old in enumerate(self.content["rows"]) if _place(old) == _place(row)), len(self.content["rows"]))
         self.content["rows"][place : place + 1] = [row]  # it replaces its forerunner of another version, too
-        self.content["skipped"] = [old for old in self.content["skipped"] if _place(old) != _place(row)]
-        self._save()
+        self.unskip(row)
         shown = [
             f"{name} {row[key]['p50_s'] * 1e3:.1f} ms" for name, key in (("end to end", "end_to_end"), ("network", "network")) if row[key]
         ]
-        print(f"{_title(row)}: {', '.join(shown)}, {row['peak_mib']:.0f} MiB", flush=True)
+        print(f"{_title(row)}: {', '.join(shown)}, {row['peak_mib'] or float('nan'):.0f} MiB", flush=True)
 
     def skip(self, row: dict[str, Any], reason: str) -> None:
         """What was measured before, with another version, stays."""
-        self.content["skipped"] = [old for old in self.content["skipped"] if _place(old) != _place(row)]
+        self.unskip(row)
         self.content["skipped"].append({**row, "reason": reason})
         self._save()
         print(f"{_title(row)}: skipped: {reason}", flush=True)
 
+    def unskip(self, row: dict[str, Any]) -> None:
+        """It is measured: forget why it was not."""
+        self.content["skipped"] = [old for old in self.content["skipped"] if _place(old) != _place(row)]
+        self._save()
+
     def leave_out(self, model: str, reason: str | None) -> None:
         """A model that no runner can measure; None: it can be, now."""
         if reason is None:
-            self.content["left_out"].pop(model, None)
+            if self.content["left_out"].pop(model, None):
+                self._save()
             return
         self.content["left_out"][model] = reason
         self._save()
@@ -179,7 +193,10 @@ class Book:
             return
         self._measured.add(key)
         known = self.content["ceilings"].setdefault(key, {})
-        for precision, found in in_process("export.roofline", device, str(threads), timeout=600).items():
+        answer = in_process("export.roofline", device, str(threads), timeout=600)
+        if reason := answer.get("skipped"):
+            print(f"the ceilings of {key} are not measured: {reason}", flush=True)
+        for precision, found in answer.items():
             if isinstance(found, dict) and _figure(found) > _figure(known.get(precision, {})):
                 known[precision] = found
         self._save()

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from export.chart import draw
+from sdk.whole_files import write_whole
 
 BUSY = 0.05
 """Share of the cores that other programs used, from which on a row is marked."""
 GPU_COMMAND = "python -m export.benchmark --models fast scan prl --sizes 512 1024 2048 --batches 1 4 --repeats 20 -o docs"
 NOTE = """*End to end* is from a decoded array to a decoded array, tiles, blending and rounding included; *network* is one call with input
-and output where the runtime has them (in GPU memory on GPUs). p50 and p95 of wall time after a call that does not count. *Peak*
+and output where the runtime has them (in GPU memory on GPUs). p50 and p95 of wall time, of as many calls as each table says, after one
+that does not count (three on GPUs). A row is of the model's file at that time; training a network on does not change its speed. *Peak*
 is the most memory that the whole process held, the runtime's own libraries included; on GPUs also the GPU memory in use after
 it. *GFLOP* counts multiply and add as two, over the pixels of the picture; few-step samplers count all their evaluations of the
 network. *MB moved* is an estimate: every weight read once, every convolution's input and output moved once in the precision's
@@ -47,7 +49,7 @@ def write_page(output: Path) -> str:
     picture = output / "images" / "benchmarks.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(books, picture)
-    (output / "benchmarks.md").write_text(text, encoding="utf-8")
+    write_whole(output / "benchmarks.md", text.encode())
     return text
 
 
@@ -69,14 +71,14 @@ def _machine(book: dict[str, Any]) -> list[str]:
     for where, found in book["ceilings"].items():
         products = [f"{precision} {figures['gflop_per_s']:,.0f}" for precision, figures in found.items() if "gflop_per_s" in figures]
         memory = f"; memory {found['memory']['gb_per_s']:.0f} GB/s" if "memory" in found else ""
-        parts.append(
-            f"Ceilings of {where}, GFLOP/s of a matrix product: {', '.join(products) or 'not measured (torch does not see it)'}{memory}.\n"
-        )
+        parts.append(f"Ceilings of {where}, GFLOP/s of a matrix product: {', '.join(products) or 'not measured'}{memory}.\n")
     rows = sorted(book["rows"], key=lambda row: (row["size"], row["batch"], -row["threads"]))  # stable: models and runners stay in order
     versions = sorted({f"{row['runtime']} {row['version']}" for row in rows})
     if versions:
         threads = sorted({row["threads"] for row in rows})
-        parts.append(f"{', '.join(versions)}; {' and '.join(map(str, threads))} threads.\n")
+        calls = sorted({part["repeats"] for row in rows for part in (row["end_to_end"], row["network"]) if part})
+        times = f"{calls[0]} to {calls[-1]} calls" if len(calls) > 1 else f"{calls[0]} calls"
+        parts.append(f"{', '.join(versions)}; {' and '.join(map(str, threads))} threads; {times} each.\n")
         firsts: dict[tuple[int, ...], dict[str, Any]] = {}
         for row in rows:
             if row["end_to_end"]:
@@ -114,7 +116,12 @@ def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str,
         cells += [""] * 4
     cells += [f"{network['p50_s'] * 1e3:.1f}", f"{network['p95_s'] * 1e3:.1f}"] if network else ["", ""]
     gpu = f" + {row['gpu_mib']:.0f} on the GPU" if row.get("gpu_mib") else ""
-    cells += [f"{row['peak_mib']:.0f}{gpu}", f"{row['gflop']:,.0f}", f"{row['mb']:,.0f}", f"{intensity(row):.0f}"]
+    cells += [
+        f"{row['peak_mib']:.0f}{gpu}" if row["peak_mib"] else gpu,
+        f"{row['gflop']:,.0f}",
+        f"{row['mb']:,.0f}",
+        f"{intensity(row):.0f}",
+    ]
     reached = gflop_per_s(row)
     ceiling = ceiling_of(row, ceilings)
     shares = [row["gflop"] / part["p50_s"] / ceiling for part in (network, whole) if part] if ceiling and row["gflop"] else []

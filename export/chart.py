@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdk.errors import MissingDependencyError
+from sdk.whole_files import write_whole
 
 MARKERS = "osD^vP*X"
 
@@ -31,7 +33,9 @@ def draw(books: list[dict[str, Any]], target: Path) -> None:
     for book, (bars, roof) in zip(books, axes):
         _speed(bars, book, colours)
         _roofline(roof, book, colours)
-    figure.savefig(target, dpi=90)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=90, format="png")
+    write_whole(target, picture.getvalue())
 
 
 def _runner(row: dict[str, Any]) -> str:

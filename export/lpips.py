@@ -14,6 +14,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from export.to_onnx import IR_VERSION, OPSET, store_weights_as_fp16
+from sdk.whole_files import write_whole
 from training.errors import TrainingError, said_plainly
 from training.metrics import Lpips
 from training.results import LPIPS_WEIGHTS
@@ -50,7 +51,7 @@ def export(weights: Path, target: Path) -> None:
     store_weights_as_fp16(model)
     onnx.checker.check_model(model, full_check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(target))
+    write_whole(target, model.SerializeToString())
 
 
 def _nodes() -> list[NodeProto]:

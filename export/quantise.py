@@ -131,24 +131,34 @@ def _dequantised_weight(name: str, weight: np.ndarray, axis: int, constant) -> N
 
 
 def rounded_to_fp16(model: ModelProto) -> ModelProto:
-    """The fp32 graph with every result of an operator rounded to fp16 and back: what a GPU computes in fp16, sums in fp32, on a CPU.
+    """The fp32 graph with its input, its constants and every result of an operator rounded to fp16 and back: what a GPU computes in fp16,
+    sums in fp32, on a CPU.
 
     onnxruntime's CPU kernels would cancel the Casts of a graph in fp16, and compute in fp32.
     """
     rounded = ModelProto()
     rounded.CopyFrom(model)
     graph = rounded.graph
-    floats = _float_results(model)
-    ends = {end.name for end in graph.output}
-    nodes = []
+    floats, source = _float_results(model), graph.input[0].name
+
+    def half_and_back(exact: str, name: str) -> list[NodeProto]:
+        return [
+            helper.make_node("Cast", [exact], [f"{name}_half"], f"{name}_half", to=TensorProto.FLOAT16),
+            helper.make_node("Cast", [f"{name}_half"], [name], f"{name}_back", to=TensorProto.FLOAT),
+        ]
+
+    nodes = half_and_back(source, f"{source}_seen")
     for node in graph.node:
-        results = [name for name in node.output if name in floats and name not in ends]
+        node.input[:] = [f"{source}_seen" if name == source else name for name in node.input]
         nodes.append(node)
         for i, name in enumerate(node.output):
-            if name in results:
+            if name in floats:
                 node.output[i] = f"{name}_exact"
-                nodes.append(helper.make_node("Cast", [f"{name}_exact"], [f"{name}_half"], f"{name}_half", to=TensorProto.FLOAT16))
-                nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], f"{name}_back", to=TensorProto.FLOAT))
+                nodes += half_and_back(f"{name}_exact", name)
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     return rounded

@@ -21,6 +21,7 @@ from export.to_onnx import write
 from sdk.catalog import FOLDER, tomllib
 from sdk.errors import ModelError
 from sdk.metadata import ModelMetadata
+from sdk.whole_files import write_whole
 from training.errors import said_plainly
 
 HEADLINE = (
@@ -63,7 +64,7 @@ def release(model: Path, evaluation: Path, summary: str, folder: Path = FOLDER) 
     }
     manifest = folder / "models.toml"
     table = tomllib.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    manifest.write_text(to_toml({**table, metadata.name: row}), encoding="utf-8")
+    write_whole(manifest, to_toml({**table, metadata.name: row}).encode())
     return metadata
 
 
@@ -80,19 +81,15 @@ def refuse_what_loses(metadata: ModelMetadata, model: Path) -> None:
 
 def metrics_of(metadata: ModelMetadata, evaluation: Path) -> dict[str, float]:
     """``<set>/<method>/<metric>`` -> value, of the model's own rows in the JSON of ``training.evaluate``; a ``ModelError`` if that was
-    measured with other weights."""
+    measured with other weights. Tables of several models tell the weights in each row."""
     measured = json.loads(evaluation.read_text(encoding="utf-8"))
-    if measured.get("training", metadata.training) != metadata.training:
+    own = [row for row in measured["rows"] if row["restorer"] == metadata.name]
+    weights = [measured["training"]] if "training" in measured else [json.loads(row.get("model") or "null") for row in own]
+    if any(each != metadata.training for each in weights):
         raise ModelError(
-            f"{evaluation} was measured with other weights of {metadata.name!r}; measure these: python -m training.evaluate ..."
+            f"{evaluation} was not measured with these weights of {metadata.name!r}; measure them: python -m training.evaluate ..."
         )
-    return {
-        f"{row['set']}/{row['dither']}/{metric}": row[metric]
-        for row in measured["rows"]
-        if row["restorer"] == metadata.name
-        for metric in ("psnr", "ssim", "lpips")
-        if metric in row
-    }
+    return {f"{row['set']}/{row['dither']}/{metric}": row[metric] for row in own for metric in ("psnr", "ssim", "lpips") if metric in row}
 
 
 def to_toml(table: dict[str, dict[str, Any]]) -> str:

@@ -235,13 +235,18 @@ def timed(work: Callable[[], object], repeats: int, warm_ups: int = 1) -> dict[s
     return {"p50_s": float(p50), "p95_s": float(p95), "repeats": len(times)}
 
 
-def peak_mib() -> float:
-    """Most memory this process ever held. (``ru_maxrss`` of a child begins with its parent's, so Linux is asked elsewhere.)"""
+def peak_mib() -> float | None:
+    """Most memory this process ever held; None where the system (Windows) does not tell.
+
+    (``ru_maxrss`` of a child begins with its parent's, so Linux is asked elsewhere.)
+    """
     status = Path("/proc/self/status")
     if status.is_file():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 2**10
-    import resource  # Windows has none
-
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -264,12 +269,12 @@ def _own_seconds() -> float:
 
 
 def _busy_seconds() -> float:
-    """Of all cores and all processes; this process's own where the system does not tell."""
+    """Of all cores and all processes, and what other virtual machines took of them; this process's own where the system does not tell."""
     stat = Path("/proc/stat")
     if not stat.is_file():
         return _own_seconds()
-    user, nice, system, _, _, irq, soft = (int(n) for n in stat.read_text().split("\n", 1)[0].split()[1:8])
-    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, soft, steal = (int(n) for n in stat.read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def case_from(text: str) -> Case:

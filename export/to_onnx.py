@@ -25,6 +25,7 @@ from export.verify import Inputs, measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import nearest
 from sdk.metadata import ModelMetadata
+from sdk.whole_files import write_whole
 from training.arguments import count
 from training.config import RECIPES, Recipe, RecipeError, load_recipe
 from training.cost import kflop_per_pixel
@@ -169,7 +170,7 @@ def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None
     """Stamp the graph and save it; folders on the way are made."""
     stamp(graph, metadata)
     target.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph, target)
+    write_whole(target, graph.SerializeToString())
 
 
 def main() -> None:

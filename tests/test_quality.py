@@ -22,9 +22,9 @@ TITLES = {dither.title: dither for dither in DITHERS}
 
 
 @cache
-def restored_scores(restorer: sdk.InverseHalftoner, folder: Path, title: str) -> tuple[float, float]:
-    """Mean PSNR and SSIM of one row of the table."""
-    photos = [read_grey(path) for path in photo_paths(folder)]
+def restored_scores(restorer: sdk.InverseHalftoner, folder: Path, title: str, every: int = 1) -> tuple[float, float]:
+    """Mean PSNR and SSIM of one row of the table, of all pictures or of every second one ..."""
+    photos = [read_grey(path) for path in photo_paths(folder)[::every]]
     scores = []
     for photo in photos:
         restored = restorer.run(TITLES[title](photo))
@@ -43,9 +43,9 @@ def test_floyd_steinberg_on_kodak24_is_what_the_model_says(restorer: sdk.Inverse
 @pytest.mark.parametrize(("title", "gain"), [("atkinson", 2.8), ("clustered-dot 8x8", 1.8)])
 def test_beats_the_best_tuned_filter_measured_anew(restorer: sdk.InverseHalftoner, data: Path, title: str, gain: float) -> None:
     tuned = tune(FILTERS, [((TITLES[title](photo),), photo) for photo in tuning_pictures(data, 10)])
-    photos = [read_grey(path) for path in photo_paths(data / "test" / "kodak24")]
+    photos = [read_grey(path) for path in photo_paths(data / "test" / "kodak24")[::2]]
     baseline = max(np.mean([psnr(function(TITLES[title](photo)), photo) for photo in photos]) for _, function in tuned.values())
-    assert restored_scores(restorer, data / "test" / "kodak24", title)[0] >= baseline + gain
+    assert restored_scores(restorer, data / "test" / "kodak24", title, every=2)[0] >= baseline + gain
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,9 @@ from export.roofline import Work, ceilings, machine, work_of
 from export.runners import RUNNERS, Case, Runner, TorchBackend, case_from, measure, network_call, open_case, peak_mib, timed, to_text
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
+from sdk.catalog import metadata_of
 from sdk.errors import MissingDependencyError, ModelError
+from sdk.onnx_precision import in_precision
 
 ORT, OPENVINO = (Runner(name, "cpu", "fp32", name) for name in ("onnxruntime", "openvino"))
 EAGER = Runner("torch eager", "cpu", "fp32", "torch")
@@ -106,13 +109,20 @@ def test_a_row_has_both_latencies_and_the_memory_of_its_process() -> None:
     assert row["ran"] == "onnxruntime on cpu in fp32"
 
 
-def test_torch_computes_the_same_network() -> None:
-    dots = np.random.default_rng(0).random((1, 2, 64, 72)).round().astype(np.float32)
-    torch_backend = open_case(case(EAGER))
+@pytest.mark.parametrize("model", ["fast", "prl", "scan", "gif", "colour", "companding"])
+def test_torch_computes_the_same_network(model: str) -> None:
+    """As the released file, from its weights."""
+    asked = replace(case(EAGER), model=model)
+    torch_backend = open_case(asked)
     assert isinstance(torch_backend, TorchBackend)
-    expected = OnnxRuntimeBackend(sdk.releases()["fast"].path.read_bytes(), "cpu", 1).run(dots)
-    assert np.abs(torch_backend.run(dots) - expected).max() < 1e-4
-    network_call(torch_backend, case(EAGER))()
+    metadata = metadata_of(model)
+    planes = {"grey": 1, "rgb": 3}[metadata.input_color] + len(metadata.conditions)
+    side = 2 * metadata.size_multiple if model == "companding" else 64
+    values = np.random.default_rng(0).random((1, planes, side, side + metadata.size_multiple)).round().astype(np.float32)
+    values[:, planes - len(metadata.conditions) :] = 3 / 8 if model == "companding" else 1 / 256
+    expected = OnnxRuntimeBackend(sdk.releases()[model].path.read_bytes(), "cpu", 1).run(values)
+    assert np.abs(torch_backend.run(values) - expected).max() < 1e-4
+    network_call(torch_backend, replace(asked, planes=planes))()
 
 
 def test_engines_are_timed_on_gpu_memory() -> None:
@@ -305,6 +315,31 @@ def test_a_model_of_two_inputs_is_left_out_and_named(tmp_path: Path) -> None:
     assert open_models([str(tmp_path / "two.onnx")], tmp_path, book) == []
     assert "two.onnx on any: it takes x, reference; models of one input" in write_page(tmp_path)
     assert [model.asked for model in open_models(["fast"], tmp_path, book)] == ["fast"]
+
+
+def test_a_file_of_another_precision_is_left_out_and_named(tmp_path: Path) -> None:
+    (tmp_path / "half.onnx").write_bytes(in_precision(sdk.releases()["fast"].path.read_bytes(), "fp16"))
+    book = Book(tmp_path, "m")
+    assert open_models([str(tmp_path / "half.onnx")], tmp_path, book) == []
+    assert "it is in fp16; name the model it was made of" in book.content["left_out"][str(tmp_path / "half.onnx")]
+
+
+def test_machines_that_differ_at_the_end_have_books_of_their_own(tmp_path: Path) -> None:
+    xeon = "Intel Xeon Processor, family 6 model 207, 16 cores (avx2, avx512f, avx512_vnni, avx512_bf16, amx_bf16), NVIDIA "
+    first, second = (Book(tmp_path, xeon + gpu).path.name for gpu in ("H100 80GB HBM3", "H200"))
+    assert first != second
+    assert len(first) <= 80 + len(".json")
+    assert Book(tmp_path, "a machine").path.name == "a-machine.json"
+
+
+def test_what_is_in_the_table_is_not_among_what_was_not_measured(answers: list[Case], fast: Model, tmp_path: Path) -> None:
+    book = Book(tmp_path, "m")
+    benchmark([fast], [(ORT, 64, 1)], options(), book)
+    (row,) = book.content["rows"]
+    book.skip(row, "its file was not there that day")
+    benchmark([fast], [(ORT, 64, 1)], options(), book)
+    assert len(answers) == 1
+    assert Book(tmp_path, "m").content["skipped"] == []
 
 
 def test_models_of_one_name_are_not_measured_together(tmp_path: Path) -> None:

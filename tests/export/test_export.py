@@ -192,7 +192,7 @@ def test_release_writes_metrics_and_manifest(exported, tmp_path: Path) -> None:
     row = {"dither": "bayer 8x8", "set": "kodak24", "psnr": 20.5, "ssim": 0.5, "lpips": 0.4}
     others = {**row, "restorer": "Gaussian", "psnr": 1.0}
     evaluation = tmp_path / "tiny.json"
-    evaluation.write_text(json.dumps({"rows": [{**row, "restorer": "tiny"}, others]}))
+    evaluation.write_text(json.dumps({"training": metadata_of(path).training, "rows": [{**row, "restorer": "tiny"}, others]}))
     release(path, evaluation, 'a "tiny" one', folder=tmp_path)
     manifest = tomllib.loads((tmp_path / "models.toml").read_text())
     assert manifest["tiny"]["summary"] == 'a "tiny" one'
@@ -205,8 +205,12 @@ def test_release_takes_no_figures_of_other_weights(exported, tmp_path: Path) -> 
     row = {"restorer": "tiny", "dither": "bayer 8x8", "set": "kodak24", "psnr": 20.5, "ssim": 0.5, "lpips": 0.4}
     evaluation = tmp_path / "tiny.json"
     evaluation.write_text(json.dumps({"training": {**metadata.training, "steps": 7}, "rows": [row]}))
-    with pytest.raises(ModelError, match="measured with other weights of 'tiny'"):
+    with pytest.raises(ModelError, match="not measured with these weights of 'tiny'"):
         release(path, evaluation, "tiny", folder=tmp_path)
+    for weights in ({}, {"model": json.dumps({**metadata.training, "steps": 7})}):  # tables of several models tell it in each row
+        evaluation.write_text(json.dumps({"rows": [row | weights]}))
+        with pytest.raises(ModelError, match="not measured with these weights of 'tiny'"):
+            release(path, evaluation, "tiny", folder=tmp_path)
     evaluation.write_text(json.dumps({"training": metadata.training, "rows": [{**row, "restorer": "other"}]}))
     with pytest.raises(ModelError, match="no figures of 'tiny'"):
         release(path, evaluation, "tiny", folder=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -149,6 +150,19 @@ def test_rounded_to_fp16_is_fp16(plain: onnx.ModelProto, dots: list[np.ndarray])
     assert errors[1] < 3 * errors[0]
 
 
+def test_rounded_to_fp16_rounds_input_constants_and_result_too(dots: list[np.ndarray]) -> None:
+    """As the file in fp16 does; in none of the three does the graph differ from it."""
+    ends = [helper.make_tensor_value_info(name, 1, ["n", 1, "h", "w"]) for name in "xy"]
+    shift = numpy_helper.from_array(np.array([0.1], np.float32), "shift")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "shift"], ["y"])], "g", ends[:1], ends[1:], [shift])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    grey = dots[0] * np.float32(0.7) + np.float32(0.01)
+    seen, tenth = grey.astype(np.float16).astype(np.float32), np.float32(np.float16(0.1))
+    result = runner(rounded_to_fp16(model), 1)(grey)
+    np.testing.assert_array_equal(result, (seen + tenth).astype(np.float16).astype(np.float32))
+    assert not np.array_equal(result, runner(model, 1)(grey))
+
+
 def test_convolutions_that_cost_most_stay_in_float(plain: onnx.ModelProto, dots: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [module.Pair(batch, (batch[0, 0] * 255).astype(np.uint8)) for batch in dots]
     names = [name_of(node) for node in convolutions(plain)]
@@ -159,6 +173,24 @@ def test_convolutions_that_cost_most_stay_in_float(plain: onnx.ModelProto, dots:
     assert keep[:2] == [names[0], names[-1]]
     assert sorted(keep) == sorted(names)
     np.testing.assert_allclose(runner(model, 1)(dots[0]), runner(plain, 1)(dots[0]), atol=1e-6)
+
+
+def test_of_many_convolutions_half_stay_in_float_the_costliest_first(dots: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fifth has weights of very different sizes within each output channel, which one step for them all cannot hold."""
+    rng, count = np.random.default_rng(0), 8
+    planes = [1, *[6] * (count - 1), 1]
+    weights = [rng.normal(0, 0.3, (after, before, 3, 3)).astype(np.float32) for before, after in pairwise(planes)]
+    weights[4][:, 0] *= 300
+    weights[3][0] /= 300
+    nodes = [helper.make_node("Conv", [f"r{i}", f"w{i}"], [f"r{i + 1}"], pads=[1] * 4) for i in range(count)]
+    ends = [helper.make_tensor_value_info(name, 1, ["n", 1, "h", "w"]) for name in ("r0", f"r{count}")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(w, f"w{i}") for i, w in enumerate(weights)])
+    deep = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    pairs = [module.Pair(batch, (batch[0, 0] * 255).astype(np.uint8)) for batch in dots]
+    monkeypatch.setattr(module, "MAY_LOSE_ON_VAL", -1000.0)
+    _, keep = make_int8(deep, pairs, pairs, 1)
+    assert len(keep) == 2 + count // 2
+    assert keep[:3] == ["r1", f"r{count}", "r5"]
 
 
 def test_too_small_a_graph_is_refused(plain: onnx.ModelProto, dots: list[np.ndarray]) -> None:
@@ -286,7 +318,7 @@ def test_what_loses_too_much_is_refused_with_the_figure(int8: onnx.ModelProto, t
         refuse_what_loses(replace(facts, metrics={LOST: 0.061, TO_FP32: 44.0}), Path("x.onnx"))
     module.write(int8, replace(facts, metrics={LOST: 0.03, TO_FP32: 49.0}), tmp_path / "x.onnx")
     row = {"restorer": "tiny_int8", "dither": "floyd-steinberg", "set": "kodak24", "psnr": 20.5, "ssim": 0.5, "lpips": 0.4}
-    (tmp_path / "e.json").write_text(json.dumps({"rows": [row]}))
+    (tmp_path / "e.json").write_text(json.dumps({"training": facts.training, "rows": [row]}))
     released = release(tmp_path / "x.onnx", tmp_path / "e.json", "int8 of tiny", folder=tmp_path)
     assert released.metrics[LOST] == 0.03
     assert "kinds = []" in (tmp_path / "models.toml").read_text()

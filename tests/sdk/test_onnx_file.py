@@ -42,7 +42,7 @@ def test_cut_and_foreign_files_are_refused() -> None:
 
 
 def test_a_number_without_end_is_refused_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ModelError, match="too many bytes"):
         read_props(b"\xff" * 2_000_000)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -175,6 +175,7 @@ def bindings(request: pytest.FixtureRequest, compile_c, tmp_path: Path) -> tuple
     if not list(wheels.glob(pattern)):
         reason = WHY_NOT[0] if WHY_NOT else fetch(f"tensorrt-cu13-bindings=={version}", wheels)
         if not list(wheels.glob(pattern)):
+            assert "No matching distribution" not in reason, reason
             WHY_NOT.append(reason)
             pytest.skip(f"the wheel tensorrt-cu13-bindings {version} cannot be had: {reason}")
     with zipfile.ZipFile(next(wheels.glob(pattern))) as wheel:

@@ -149,7 +149,7 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
     assert load_weights(taught)[2]["distillation_steps"] == 30
 
     halftone = np.asarray(sdk.Halftoner("floyd-steinberg").run(photo[:64, :64]))
-    for steps in (1, 4):
+    for steps in (1, 2):
         metadata = export(taught, tmp_path / f"{steps}.onnx", steps, training_data="two crops")
         assert (metadata.name, metadata.num_inference_steps, metadata.needs_noise) == (f"cdh-{steps}step", steps, True)
         restorer = sdk.InverseHalftoner(tmp_path / f"{steps}.onnx", device="cpu")
@@ -192,11 +192,11 @@ def test_distillation_goes_on_where_it_stopped(photos: Path, tmp_path: Path, mon
 def test_steps_share_their_weights_in_the_file(tmp_path: Path, photos: Path) -> None:
     weights = train(replace(TINY, steps=1), photos, tmp_path)
     sizes = []
-    for steps in (1, 8):
+    for steps in (1, 3):
         export(weights, tmp_path / f"{steps}.onnx", steps, training_data="two crops")
         sizes.append((tmp_path / f"{steps}.onnx").stat().st_size)
     parameters = sum(p.numel() for p in load_model(weights)[0].parameters())
-    assert sizes[1] - sizes[0] < 7 * (8_000 + 0.5 * 2 * parameters)
+    assert sizes[1] - sizes[0] < 2 * (8_000 + 0.5 * 2 * parameters)
 
 
 @pytest.mark.parametrize(("steps", "step"), [(1, 0), (4, 0), (4, 2)])
@@ -235,7 +235,7 @@ def test_a_recipe_warm_starts_from_its_teacher(photos: Path, tmp_path: Path) -> 
 def test_networks_halftone_crops_another_way_each_time(photos: Path, tmp_path: Path, photo: np.ndarray) -> None:
     card = load_recipe("cdh-halftone").card
     made = replace(TINY, name="dots", architecture="cdh-halftone", data=replace(TINY.data, halftoning=True), steps=30, card=card)
-    export(train(made, photos, tmp_path), tmp_path / "dots.onnx", 4, "dots", "two crops")
+    export(train(made, photos, tmp_path), tmp_path / "dots.onnx", 2, "dots", "two crops")
     family = LearnedHalftone(str(tmp_path / "dots.onnx"), 1.0)
     crop = photo[:64, :64]
     (first, target), (second, _) = family(crop, np.random.default_rng(0)), family(crop, np.random.default_rng(1))
