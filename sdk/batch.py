@@ -46,10 +46,11 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     if str(output) == "-":
         raise OptionError("Results go into files: -o names one, or a folder; '-', for the standard output, is not known.")
     sources = find_sources(inputs, output)
-    one_file = len(sources) == 1 and not os.path.isdir(inputs[0])
+    one_file = len(sources) == 1 and not any(map(os.path.isdir, inputs))
     to_file = output.suffix.lower() in FORMATS and not os.path.isdir(output)
     if to_file and not one_file:
-        raise OptionError(f"{output} names one file, but there are {len(sources)} results; give a folder.")
+        found = f"there are {len(sources)} results" if len(sources) > 1 else "results of folders go into folders"
+        raise OptionError(f"{output} names one file, but {found}; give a folder.")
     if not to_file and not os.path.isdir(output):
         if one_file and output.suffix:
             raise OptionError(
@@ -67,10 +68,11 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
 
 
 def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tuple[Path, Path]]:
-    """(source, its place in an output folder) of files, folders and globs; an ``ImageReadError`` where there are none."""
+    """(source, its place in an output folder) of files, folders and globs, each once; an ``ImageReadError`` where there are none."""
     if len(inputs) > 1 and output is not None:  # as of a shell's "*", which may hold the results of an earlier run
         inputs = [text for text in inputs if not (os.path.isdir(text) and Path(text).resolve() == output.resolve())]
-    sources = [found for text in inputs for found in _expand(text, output)]
+    by_path = {os.path.abspath(source): (source, place) for text in reversed(inputs) for source, place in reversed(_expand(text, output))}
+    sources = list(by_path.values())[::-1]
     if not sources:
         raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
     return sources
@@ -147,25 +149,35 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], list[str]], outcome: Out
     ``work`` does one job and returns its warnings.
     """
     progress = ProgressBar(len(jobs))
-    for job in jobs:
-        if os.path.exists(job.target) and not overwrite:
-            outcome.skipped.append(job)
-            progress.skip()
-            continue
-        progress.show(job.source.name)
-        try:
-            outcome.warned += [(job, text) for text in work(job)]
-            outcome.done.append(job)
-        except InverseHalftonerError as error:
-            outcome.failed.append((job, str(error)))
-        except BrokenPipeError:  # nobody reads what is printed any more
-            raise
-        except MemoryError:
-            outcome.failed.append((job, f"{job.source} does not fit into memory; use a smaller tile, or cut it up first."))
-        except Exception as error:  # a fault of ours or of a library's: no reason to leave the others undone
-            outcome.failed.append((job, f"{job.source}: unexpected {type(error).__name__} ({error}); please report it."))
-        progress.advance()
-    progress.close()
+    try:
+        for job in jobs:
+            if os.path.exists(job.target) and not overwrite:
+                outcome.skipped.append(job)
+                progress.skip()
+                continue
+            progress.show(job.source.name)
+            if said := fault_of(job.source, lambda job=job: outcome.warned.extend((job, text) for text in work(job))):
+                outcome.failed.append((job, said))
+            else:
+                outcome.done.append(job)
+            progress.advance()
+    finally:
+        progress.close()
+
+
+def fault_of(source: Path, work: Callable[[], object]) -> str | None:
+    """What went wrong in ``work`` on one file, where others are left to do; None if nothing."""
+    try:
+        work()
+    except InverseHalftonerError as error:
+        return str(error)
+    except BrokenPipeError:  # nobody reads what is printed any more
+        raise
+    except MemoryError:
+        return f"{source} does not fit into memory; use a smaller tile, or cut it up first."
+    except Exception as error:  # a fault of ours or of a library's: no reason to leave the others undone
+        return f"{source}: unexpected {type(error).__name__} ({error}); please report it."
+    return None
 
 
 @contextlib.contextmanager
@@ -206,7 +218,7 @@ class ProgressBar:
         left = ""
         if self.done:
             seconds = (time.monotonic() - self.started) / self.done * (self.total - self.done)
-            left = f" {seconds // 60:.0f}:{seconds % 60:02.0f} left"
+            left = " {}:{:02} left".format(*divmod(round(seconds), 60))
         bar = "#" * filled + "." * (self.WIDTH - filled)
         _draw(f"[{bar}] {self.done}/{self.total}{left} {name[:40]}")
 

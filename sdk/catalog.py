@@ -61,8 +61,10 @@ def model_bytes(model: str | os.PathLike) -> tuple[bytes, str]:
                 f"The released model {text!r} is damaged (sha256 {found[:12]}, not {release.sha256[:12]}). Install the package again."
             )
         return data, f"model {text!r}"
-    if not Path(text).suffix and not Path(text).exists():
+    if not Path(text).suffix and not os.path.exists(text):
         raise ModelError(f"There is no released model {text!r}.{nearest(text, releases())} A path to an .onnx or .engine file works too.")
+    if Path(text).suffix.lower() == ".engine":
+        raise ModelError(f"{text} is an engine already; give the .onnx model that it was built from.")
     if Path(text).suffix.lower() != ".onnx":
         raise ModelError(
             f"{text} does not end in .onnx or .engine; this version runs such files and released models ({', '.join(releases())})."

@@ -10,6 +10,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,7 +19,7 @@ from PIL import Image
 import sdk
 from sdk import errors, formats
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, clear_line, find_sources, passed_over, plan_jobs, stopped_by_signals, why_locked
+from sdk.batch import Job, clear_line, fault_of, find_sources, passed_over, plan_jobs, stopped_by_signals, why_locked
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; finished files are kept, run the same command again to go on", file=sys.stderr)
+        goes_on = {"inputs", "output"} <= vars(options).keys()
+        print("stopped" + ("; finished files are kept, run the same command again to go on" if goes_on else ""), file=sys.stderr)
         return 130
 
 
@@ -234,12 +237,14 @@ def _analyze(options: argparse.Namespace) -> int:
     for error in locked:
         print(f"error: {why_locked(error)}", file=sys.stderr)
     failed = bool(locked)
+
+    def analyze(source: Path) -> None:
+        found = sdk.analyze(source, dpi=options.dpi)
+        print(json.dumps({"file": str(source), **asdict(found)}) if options.json else f"{source}: {found}")
+
     for source, _ in find_sources(options.inputs):
-        try:
-            found = sdk.analyze(source, dpi=options.dpi)
-            print(json.dumps({"file": str(source), **asdict(found)}) if options.json else f"{source}: {found}")
-        except errors.InverseHalftonerError as error:
-            print(f"error: {error}", file=sys.stderr)
+        if said := fault_of(source, partial(analyze, source)):
+            print(f"error: {said}", file=sys.stderr)
             failed = True
     return 1 if failed else 0
 

@@ -40,6 +40,8 @@ class Halftoner:
     def __init__(self, method: str | os.PathLike, *, grey: bool = False, **parameters: Any):
         self.grey = grey
         self._method = _method(method, parameters)
+        self._made_of: dict[Any, np.ndarray] = {}
+        """(dtype, channels) of pages -> a pixel of their halftones."""
 
     def describe(self) -> dict[str, Any]:
         """The method with its parameters; or the model, and how it runs, as of ``InverseHalftoner``."""
@@ -93,14 +95,19 @@ class Halftoner:
         self.check_seed(seed)
         files.check_target(target, overwrite)
         file, format = files.read(source), formats.format_for(target)
-        formats.check_fits([self._outline(page) for page in file.outlines], format, target)
+        formats.check_fits([self._outline(page, format) for page in file.outlines], format, target)
         halftones = restored_pages(file.pages, lambda page: self._halftone(page, seed), on_page=on_page)
         files.write(target, halftones, file.loop, overwrite)
 
-    def _outline(self, page: Picture) -> Picture:
-        """Of the page's halftone, from that of the page."""
-        shape = page.pixels.shape[:2] if self.grey else page.pixels.shape
-        return replace(page, pixels=np.broadcast_to(np.False_, shape))
+    def _outline(self, page: Picture, format: str) -> Picture:
+        """Of the page's halftone, from that of the page: as a small black one of its kind becomes; but dots for JPEG, which blurs all."""
+        kind = page.pixels.dtype, page.pixels.shape[2:]
+        if format == "JPEG":
+            return replace(page, pixels=np.broadcast_to(np.False_, page.pixels.shape))
+        if kind not in self._made_of:
+            self._made_of[kind] = self._halftone(page.with_pixels(np.zeros((8, 8, *kind[1]), kind[0])), None).pixels[:1, :1]
+        made = self._made_of[kind]
+        return replace(page, pixels=np.broadcast_to(made, (*page.pixels.shape[:2], *made.shape[2:])))
 
     def _halftone(self, picture: Picture, seed: int | None) -> Picture:
         pixels = picture.pixels

@@ -14,6 +14,7 @@ from sdk.backends import open_backend
 from sdk.catalog import metadata_of
 from sdk.engine_file import ENGINE_SUFFIX
 from sdk.errors import ModelError, OptionError
+from sdk.images import is_grey
 from sdk.metadata import ModelMetadata
 from sdk.noise import DEFAULT_SEED, check_seed, noise_field
 from sdk.tiling import Infer, infer_tiled, padded
@@ -75,14 +76,11 @@ class Network:
 
     def _by_channel(self, pixels: np.ndarray, run: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
         """``run`` takes all of ``pixels`` (grey, or for models of RGB) with 0, or one HxW channel of colour with its number."""
+        if pixels.ndim == 3 and is_grey(pixels):  # stored as RGB: it is computed once, and stays exactly grey
+            return np.repeat(run(np.ascontiguousarray(pixels[..., 0]), 0)[..., None], 3, axis=-1)
         if self.metadata.input_color == "rgb" or pixels.ndim == 2:
             return run(pixels, 0)
-        first = run(np.ascontiguousarray(pixels[..., 0]), 0)
-        planes = [first]
-        for c in (1, 2):  # a grey picture stored as RGB is computed once, and stays exactly grey
-            same = np.array_equal(pixels[..., c], pixels[..., 0])
-            planes.append(first if same else run(np.ascontiguousarray(pixels[..., c]), c))
-        return np.stack(planes, axis=-1)
+        return np.stack([run(np.ascontiguousarray(pixels[..., c]), c) for c in range(3)], axis=-1)
 
     def _by_tiles(self, pixels: np.ndarray, infer: Infer, seed: int | None = None, channel: int = 0) -> np.ndarray:
         """``infer`` takes a tile in the dtype of ``pixels``: so a page becomes floats, four times its size, one tile at a time.

@@ -27,7 +27,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sdk.analysis.levels import MOSTLY, distinct_colors, distinct_levels
+from sdk.analysis.levels import MOSTLY, color_codes, distinct_colors, distinct_levels
 from sdk.images import from_unit, to_unit
 
 WINDOW = 7
@@ -92,20 +92,19 @@ def find_palette(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     levels = pixels if pixels.dtype == np.uint8 else from_unit(to_unit(pixels), np.uint8)
     if pixels.dtype not in (np.uint8, np.bool_) and np.abs(to_unit(levels) - to_unit(pixels)).max() > 1e-4:
         return None
+    strips = [levels[top : top + STRIP] for top in range(0, len(levels), STRIP)]  # codes take four times the bytes of a picture
     if levels.ndim == 2:
-        colors, codes, all_codes = distinct_levels([levels])[:, None], levels, 256
+        colors = distinct_levels(strips)[:, None]
         own = colors[:, 0]
     else:
-        found = distinct_colors([levels])
-        if found is None:
+        colors = distinct_colors(strips)
+        if colors is None:
             return None
-        colors, all_codes = found, 1 << 24
-        red, green, blue = (levels[..., channel].astype(np.uint32) for channel in range(3))
-        codes = (red << 16) | (green << 8) | blue
-        own = (colors[:, 0] << 16) | (colors[:, 1] << 8) | colors[:, 2]
-    place = np.zeros(all_codes, np.uint8)
+        own = color_codes(colors)
+    place = np.zeros(1 << 24 if levels.ndim == 3 else 256, np.uint8)
     place[own] = np.arange(len(own))
-    return colors.astype(np.float32) / np.float32(255), place[codes]
+    index = np.concatenate([place[color_codes(strip) if strip.ndim == 3 else strip] for strip in strips])
+    return colors.astype(np.float32) / np.float32(255), index
 
 
 def cells(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

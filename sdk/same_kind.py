@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sdk import files, formats
-from sdk.errors import ImageReadError, UnsupportedImageError
+from sdk.errors import ImageReadError, ImageWriteError, InferenceError, UnsupportedImageError
 from sdk.headers import resolution
 from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
 
@@ -51,7 +51,7 @@ def restore_batch(images: Iterable[ImageLike], run: Callable[[ImageLike], Any]) 
     for i, image in enumerate(images):
         try:
             restored.append(run(image))
-        except (ImageReadError, UnsupportedImageError) as error:
+        except (ImageReadError, UnsupportedImageError, ImageWriteError, InferenceError) as error:
             raise type(error)(f"Picture {i} of the batch: {error}") from error
     return restored
 

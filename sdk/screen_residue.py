@@ -29,6 +29,8 @@ which would then take it away twice."""
 LIMIT = 3 / 255
 """Amplitude that a residue may have; what is well above it is taken for picture."""
 
+BLANK = 0.5 / 255
+"""Deviation of the detail around a place, below which it holds nothing: what is usual is not told by blank paper."""
 BUSY = 45 / 255
 """Deviation of the detail around a place, above which it holds lettering or hard edges: their ringing would be worse than a residue."""
 
@@ -59,21 +61,24 @@ def remove_residue(picture: np.ndarray, found: Sequence[Peak]) -> np.ndarray:
     cleaned = picture.copy()
     for plane in [cleaned] if picture.ndim == 2 else [cleaned[..., c] for c in range(3)]:
         detail = plane - cv2.GaussianBlur(plane, (0, 0), 3)
-        quiet = 1 / (1 + (_smooth(detail * detail) / BUSY**2) ** 3)
-        for peak in found:
-            plane -= _wave(detail, quiet, *peak.frequency)
+        energy = _smooth(detail * detail)
+        quiet, held = 1 / (1 + (energy / BUSY**2) ** 3), energy > BLANK**2
+        if held.any():
+            for peak in found:
+                plane -= _wave(detail, quiet, held, *peak.frequency)
     return cleaned
 
 
-def _wave(detail: np.ndarray, quiet: np.ndarray, down: float, across: float) -> np.ndarray:
-    """The part of a picture near one frequency (cycles/px), where its amplitude is a residue's and the picture is quiet."""
+def _wave(detail: np.ndarray, quiet: np.ndarray, held: np.ndarray, down: float, across: float) -> np.ndarray:
+    """The part of a picture near one frequency (cycles/px), where its amplitude is a residue's, of what is usual where the picture holds
+    something, and the picture is quiet."""
     height, width = detail.shape
     y, x = (np.exp(2j * np.pi * f * np.arange(n)).astype(np.complex64) for f, n in ((down, height), (across, width)))
     carrier = y[:, None] * x
     cosine, sine = carrier.real, carrier.imag
     real, imaginary = _smooth(detail * cosine), -_smooth(detail * sine)
     amplitude = 2 * np.hypot(real, imaginary)
-    usual = min(3 * float(np.percentile(amplitude, 90)), LIMIT) + 1e-6
+    usual = min(3 * float(np.percentile(amplitude[held], 90)), LIMIT) + 1e-6
     share = 2 * quiet / (1 + (amplitude / usual) ** 4)
     return _enlarge(real * share, detail.shape) * cosine - _enlarge(imaginary * share, detail.shape) * sine
 
@@ -85,4 +90,6 @@ def _smooth(plane: np.ndarray) -> np.ndarray:
 
 
 def _enlarge(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    """Pixel i lies where ``_smooth`` took it from, at 2^LEVELS i."""
+    to_small = np.eye(2, 3, dtype=np.float32) / 2**LEVELS
+    return cv2.warpAffine(plane, to_small, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)

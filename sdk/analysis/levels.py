@@ -42,12 +42,12 @@ def distinct_levels(planes: Sequence[np.ndarray]) -> np.ndarray:
 
 def distinct_colors(windows: Sequence[np.ndarray]) -> np.ndarray | None:
     """The colours of uint8 HxWx3 windows, N x 3 and ascending; None if they are more than ``MOST_COLORS``."""
-    few = np.concatenate([_codes(window.reshape(-1, 3)[::61]) for window in windows])  # suffices to tell most photographs
+    few = np.concatenate([color_codes(window.reshape(-1, 3)[::61]) for window in windows])  # suffices to tell most photographs
     if np.unique(few).size > MOST_COLORS:
         return None
     seen = np.zeros(1 << 24, bool)
     for window in windows:
-        seen[_codes(window.reshape(-1, 3))] = True
+        seen[color_codes(window.reshape(-1, 3))] = True
     codes = np.flatnonzero(seen)
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1) if codes.size <= MOST_COLORS else None
 
@@ -63,8 +63,9 @@ def is_toned(colors: np.ndarray) -> bool:
     return bool((steps.sum(axis=0) <= 1.6 * np.ptp(ordered, axis=0)).all())
 
 
-def _codes(colors: np.ndarray) -> np.ndarray:
-    red, green, blue = (colors[:, channel].astype(np.uint32) for channel in range(3))
+def color_codes(colors: np.ndarray) -> np.ndarray:
+    """uint32 0xRRGGBB of colours 0..255, (..., 3)."""
+    red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
     return (red << 16) | (green << 8) | blue
 
 

@@ -45,6 +45,8 @@ def choose_windows(pixels: np.ndarray, count: int = WINDOWS) -> list[np.ndarray]
 
 def _turns(grey: np.ndarray) -> np.ndarray:
     """float32 HxW: 1 where uint8 rows turn up or down. Dots make them do so many times more often than letters and photographs do."""
+    if grey.shape[1] < 3:
+        return np.zeros(grey.shape, np.float32)
     slope = np.diff(grey.astype(np.int16), axis=1)
     turns = ((slope[:, 1:] > NOISE) & (slope[:, :-1] < -NOISE)) | ((slope[:, 1:] < -NOISE) & (slope[:, :-1] > NOISE))
     return turns.astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import Any
 
@@ -58,6 +59,7 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise ModelError(f"{where} cannot be loaded by OpenVINO ({error}). Export it again, or fetch a fresh copy.") from error
         self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._turn = threading.Lock()
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 -> (N, C, H, W) float32."""
@@ -70,13 +72,14 @@ class OpenVinoBackend:
             ) from error
 
     def _for_shape(self, shape: tuple[int, ...]) -> Any:
-        compiled = self._compiled.get(shape)
-        if compiled is None:
-            fixed = self._model.clone()
-            fixed.reshape(list(shape))
-            compiled = self._core.compile_model(fixed, "CPU", self._settings)
-        self._compiled[shape] = compiled
-        self._compiled.move_to_end(shape)
-        while len(self._compiled) > SHAPES_KEPT:
-            self._compiled.popitem(last=False)
-        return compiled
+        with self._turn:  # threads that meet a new shape together compile it once
+            compiled = self._compiled.get(shape)
+            if compiled is None:
+                fixed = self._model.clone()
+                fixed.reshape(list(shape))
+                compiled = self._core.compile_model(fixed, "CPU", self._settings)
+            self._compiled[shape] = compiled
+            self._compiled.move_to_end(shape)
+            while len(self._compiled) > SHAPES_KEPT:
+                self._compiled.popitem(last=False)
+            return compiled

@@ -203,7 +203,7 @@ class GpuPipeline:
         job["threshold"] = self._threshold
         job["planes"] = self._engine.result_planes
         job["conditions"] = self._engine.planes - self._engine.result_planes
-        if job["planes"] < job["colours"] and not self._has_colour(job):
+        if job["colours"] > 1 and not self._has_colour(job):
             job["colours"] = 1  # grey stored as RGB is restored once, and stays exactly grey
         return job
 
@@ -223,10 +223,7 @@ class GpuPipeline:
         counts[...] = 0
         job["patterns"], job["every_nth"] = buffer.address, every_nth(int(job["rows"]["length"]), int(job["columns"]["length"]))
         self._driver.copy_in(buffer, counts)
-        counted = job.copy()
-        if job["colours"] == job["planes"] > 1 and not self._has_colour(job):
-            counted["colours"] = 1  # grey stored as RGB is counted once, though a network of RGB takes it whole
-        self._kernels.count_patterns(counted)
+        self._kernels.count_patterns(job)
         self._driver.copy_out(counts, buffer)
         self._driver.synchronize()
         return counts

@@ -38,7 +38,7 @@ def reduce_palette(rgb: np.ndarray, colors: int = 256, palette: str = "median-cu
         method = Image.Quantize.MEDIANCUT if palette == "median-cut" else Image.Quantize.FASTOCTREE
         # Pillow dithers only onto a palette it is given, so the palette is found first and applied second.
         reduced = image.quantize(palette=chosen_from.quantize(colors, method=method), dither=diffusion)
-    return np.asarray(reduced.convert("RGB"))
+    return np.array(reduced.convert("RGB"))
 
 
 def quantise_bits(image: np.ndarray, bits: int = 3) -> np.ndarray:

@@ -415,6 +415,11 @@ def test_errors_say_what_is_wrong(photo: np.ndarray, tmp_path: Path) -> None:
             analyze(photo, dpi=dpi)
 
 
+@pytest.mark.parametrize("shape", [(300_000, 8), (8, 300_000), (270_000, 8, 3)])
+def test_long_strips_are_judged(shape: tuple[int, ...]) -> None:
+    assert analyze_pixels(np.zeros(shape, np.uint8)).kind == "line-art"
+
+
 def test_fast_enough(photo: np.ndarray) -> None:
     """About 0.05 to 0.12 s of one core are measured; a loaded machine may take several times that."""
     large = np.tile(photo, (2, 2))[:1024, :1024]

@@ -117,6 +117,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         sdk.InverseHalftoner(tmp_path / "missing.onnx", device="cpu")
 
 
+def test_names_that_are_no_files() -> None:
+    with pytest.raises(ModelError, match=r"fast\.engine is an engine already; give the \.onnx"):
+        catalog.metadata_of("fast.engine")
+    with pytest.raises(ModelError, match="There is no released model 'aaa"):  # longer than names of files may be
+        catalog.metadata_of("a" * 300)
+
+
 @pytest.mark.parametrize("name", ["weights.pt", "model.safetensors", "folder"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()

@@ -31,7 +31,7 @@ from sdk.cuda.gather import gather_axis
 from sdk.cuda.kernels import ARCHITECTURES, JOB, NAMES, build_fatbin, prebuilt_path
 from sdk.cuda.pipeline import KEPT, GpuPipeline
 from sdk.errors import DeviceError, InferenceError, MissingDependencyError, OptionError, UnsupportedImageError
-from sdk.images import from_unit, picture_from_array, picture_to_array, to_unit
+from sdk.images import from_unit, is_grey, picture_from_array, picture_to_array, to_unit
 from sdk.tiling import infer_tiled, spans
 
 HERE = Path(__file__).parent
@@ -322,6 +322,9 @@ def reference(picture: np.ndarray, case: Case, function: Function = soft) -> tup
     if picture.ndim == 3 and picture.shape[2] == 1:
         return restore(picture[..., 0])[..., None], seen
     split = picture_from_array(picture)
+    if split.pixels.ndim == 3 and is_grey(split.pixels):
+        one = restore(np.ascontiguousarray(split.pixels[..., 0]))
+        return picture_to_array(split.with_pixels(np.repeat(one[..., None], 3, axis=-1))), seen
     if case.planes == 3 or split.pixels.ndim == 2:
         return picture_to_array(split.with_pixels(restore(split.pixels))), seen
     planes = [restore(np.ascontiguousarray(split.pixels[..., c])) for c in range(3)]
@@ -602,6 +605,16 @@ def test_an_engine_that_fails(library: ctypes.CDLL) -> None:
             Case(40, 40, on_device=on_device).run(pipeline, case.picture())
     engine.fails = False
     np.testing.assert_array_equal(case.run(pipeline, case.picture()), reference(case.picture(), case)[0])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_grey_stored_as_rgb_stays_grey_with_a_network_of_rgb(library: ctypes.CDLL, channels: int) -> None:
+    case = Case(64, 96, channels=channels, planes=3)
+    picture = case.picture()
+    picture[..., 1] = picture[..., 2] = picture[..., 0]
+    restored = case.run(case.pipeline(case.engine(HostGpu(library))), picture)
+    np.testing.assert_array_equal(restored, reference(picture, case)[0])
+    assert is_grey(restored[..., :3])
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -153,6 +153,31 @@ def test_jpeg_is_refused_before_the_work(tmp_path: Path, grey: np.ndarray, metho
         halftoner.run_file(tmp_path / "photo.png", tmp_path / "halftone.jpg")
 
 
+@pytest.mark.parametrize(
+    ("method", "depth", "suffix", "message"),
+    [
+        ("bit-depth", np.uint16, "webp", "WEBP holds 8 bits a channel, but the picture has uint16"),
+        ("palette", np.uint8, "pgm", "PGM holds grey"),
+        ("palette", np.uint8, "gif", "GIF holds 256 colours"),
+    ],
+)
+def test_formats_that_do_not_hold_the_result_are_refused_before_the_work(
+    tmp_path: Path, grey: np.ndarray, monkeypatch: pytest.MonkeyPatch, method: str, depth: type, suffix: str, message: str
+) -> None:
+    Image.fromarray(grey.astype(depth)).save(tmp_path / "photo.png")
+    halftoner, large = sdk.Halftoner(method), []
+    work = sdk.Halftoner._halftone
+    monkeypatch.setattr(sdk.Halftoner, "_halftone", lambda self, page, seed: large.append(page.pixels.shape) or work(self, page, seed))
+    with pytest.raises(ImageWriteError, match=message):
+        halftoner.run_file(tmp_path / "photo.png", tmp_path / f"halftone.{suffix}")
+    assert large == [(8, 8)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_results_may_be_written_to(grey: np.ndarray, method: str) -> None:
+    assert sdk.Halftoner(method).run(grey).flags.writeable
+
+
 # ---- alpha
 
 

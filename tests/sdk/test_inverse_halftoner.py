@@ -222,7 +222,16 @@ def test_run_batch(restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:
     assert restorer.run_batch([]) == []
 
 
-@pytest.mark.parametrize("bad", [np.zeros((1, 9), bool), b"no picture", "missing.png"], ids=["array", "bytes", "path"])
+def floats_as_tiff() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16), np.float32)).save(stream, "TIFF")
+    return stream.getvalue()
+
+
+BAD = [np.zeros((1, 9), bool), b"no picture", "missing.png", floats_as_tiff()]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=["array", "bytes", "path", "floats"])
 def test_run_batch_names_the_bad_picture(restorer: sdk.InverseHalftoner, dots: np.ndarray, bad: Any) -> None:
     with pytest.raises(InverseHalftonerError, match="Picture 1 of the batch"):
         restorer.run_batch([dots, bad, dots])
@@ -375,6 +384,14 @@ def test_numbers_of_numpy_are_numbers(dots: np.ndarray) -> None:
         "threads": np.int64(1),
     }
     assert sdk.InverseHalftoner("fast", device="cpu", **options).run(dots).shape == (dots.shape[0] // 2, dots.shape[1] // 2)
+
+
+@pytest.mark.parametrize("model", ["scan", "gif", "colour"])
+def test_grey_stored_as_rgb_stays_exactly_grey(dots: np.ndarray, model: str) -> None:
+    restorer, grey = sdk.InverseHalftoner(model, device="cpu"), dots[:96, :128].astype(np.uint8) * 255
+    restored = restorer.run(np.repeat(grey[..., None], 3, axis=2))
+    for c in range(3):
+        np.testing.assert_array_equal(restored[..., c], restorer.run(grey))
 
 
 def test_a_truncated_pil_image_is_named_in_a_batch(restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:

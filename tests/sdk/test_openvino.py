@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -50,6 +53,23 @@ def test_compiled_shapes_are_few(dots: np.ndarray) -> None:
     for width in range(16, 16 + 8 * (SHAPES_KEPT + 3), 8):
         backend.run(dots[..., :16, :width])
     assert len(backend._compiled) == SHAPES_KEPT
+
+
+def test_threads_that_meet_a_new_shape_together_compile_it_once(dots: np.ndarray) -> None:
+    backend, compiled = OpenVinoBackend(MODEL), []
+    compile_model = backend._core.compile_model
+
+    class Core:
+        @staticmethod
+        def compile_model(*arguments: Any) -> Any:
+            compiled.append(1)
+            return compile_model(*arguments)
+
+    backend._core = Core()
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(backend.run, [dots[..., :32, :40]] * 4))
+    assert len(compiled) == 1
+    assert all(np.array_equal(result, results[0]) for result in results)
 
 
 def test_refusals(dots: np.ndarray) -> None:

@@ -50,6 +50,27 @@ def test_lettering_moves_by_a_few_levels_at_most() -> None:
     assert np.abs(remove_residue(page, [PEAK]) - page).max() * 255 < 3
 
 
+def test_a_small_photograph_on_blank_paper_is_cleaned_as_if_alone(picture: np.ndarray) -> None:
+    """What is usual on the page is nothing at all."""
+    page = np.ones((1024, 1024), np.float32)
+    photograph = picture[64:256, 64:256]
+    inside = np.s_[384:576, 384:576]
+    page[inside] = photograph + wave(photograph.shape, 1.5)
+    left = (remove_residue(page, [PEAK])[inside] - photograph)[24:-24, 24:-24]
+    alone = (remove_residue(photograph + wave(photograph.shape, 1.5), [PEAK]) - photograph)[24:-24, 24:-24]
+    assert np.abs(left).mean() < 1.2 * np.abs(alone).mean()
+    assert np.array_equal(remove_residue(np.ones_like(page), [PEAK]), np.ones_like(page))
+
+
+def test_a_residue_is_taken_out_where_it_is() -> None:
+    """Not a few pixels beside it: the error has its middle where the bump had it."""
+    y, x = np.mgrid[:512, :512]
+    bump = np.exp(-((x - 256) ** 2 + (y - 256) ** 2) / (2 * 40**2)).astype(np.float32)
+    taken = np.abs(0.5 + bump * wave((512, 512), 1.5) - remove_residue(0.5 + bump * wave((512, 512), 1.5), [PEAK]))
+    middle = [float((taken * axis).sum() / taken.sum()) for axis in (y, x)]
+    assert middle == pytest.approx([256, 256], abs=0.5)
+
+
 def test_colour_is_cleaned_channel_by_channel_and_input_is_kept(picture: np.ndarray) -> None:
     colour = np.stack([picture + wave(picture.shape, 1), picture, 0.5 * picture], axis=-1)
     kept = colour.copy()

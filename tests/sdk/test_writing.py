@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdk.batch import Job, Outcome, find_sources, passed_over, plan_jobs, run_jobs, why_locked
+from sdk.batch import Job, Outcome, ProgressBar, find_sources, passed_over, plan_jobs, run_jobs, why_locked
 from sdk.errors import ImageWriteError, MissingDependencyError, OptionError
 from sdk.files import check_target, encode, read, write
 from sdk.images import Picture
@@ -155,6 +155,47 @@ def test_a_bar_whose_terminal_was_closed_does_not_stop_the_jobs(tmp_path: Path, 
     outcome = Outcome()
     run_jobs([Job(tmp_path / name, tmp_path / f"{name}.png") for name in "abc"], lambda job: [], outcome)
     assert len(outcome.done) == 3
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_interrupted_bar_leaves_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(job: Job) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([Job(tmp_path / name, tmp_path / f"{name}.png") for name in "abc"], stop, Outcome())
+    assert sys.stderr.getvalue().endswith("\r\033[K")  # type: ignore[attr-defined]
+
+
+def test_what_is_left_is_never_sixty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    bar = ProgressBar(2)
+    bar.advance()
+    monkeypatch.setattr("time.monotonic", lambda: bar.started + 119.7)
+    bar.show("b")
+    assert "1/2 2:00 left b" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_file_named_twice_is_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        (tmp_path / "one").mkdir(exist_ok=True)
+        Image.new("L", (16, 16)).save(tmp_path / "one" / name)
+    found = find_sources(["one", "one/*.png", str(tmp_path / "one" / "a.png"), "one/./b.png"])
+    assert found == [(Path("one/a.png"), Path("a.png")), (Path("one/b.png"), Path("b.png"))]
+
+
+def test_a_folder_of_one_picture_still_needs_a_folder(tmp_path: Path) -> None:
+    Image.new("L", (16, 16)).save(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    for inputs in ([tmp_path], [tmp_path / "empty", tmp_path / "a.png"], [tmp_path / "a.png", tmp_path / "empty"]):
+        with pytest.raises(OptionError, match=r"x\.png names one file, but results of folders go into folders; give a folder"):
+            plan_jobs([str(each) for each in inputs], tmp_path / "x.png", lambda source: source.suffix)
 
 
 HANG_UP = """
