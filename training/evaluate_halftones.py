@@ -2,13 +2,15 @@
 
 Tone: the error that is left when halftone and photograph are smoothed as the eye does. Spectrum: the radially averaged power of
 halftones of constant greys (Ulichney 1987); blue noise has little below its principal frequency. Against Floyd-Steinberg and
-void-and-cluster. With ``--teachers`` also the diffusion models before distillation, with and without meta-halftones.
+void-and-cluster. With ``--teachers`` also the diffusion models before distillation, with and without meta-halftones, as they are and
+after the direct binary search by which the SDK mends the tones of released models.
 Writes evaluations/halftones/halftones.json, halftones.md and images/halftone_spectra.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import sdk
+from sdk.catalog import metadata_of
+from sdk.direct_binary_search import search
+from sdk.images import to_unit
 from training.checkpoints import load_model
 from training.data import photo_paths, read_grey
 from training.errors import TrainingError, said_plainly
@@ -65,18 +70,29 @@ def teacher(path: Path, steps: int = 50) -> Halftone:
         raise TrainingError(f"{path} is a {recipe.architecture}; give weights of a cdh-halftone.")
     model.steps = steps
     run = runner(model, accelerated())
-    return lambda photo, seed: run(photo, seed) > 0.5
+
+    @cache
+    def halftone(photo: bytes, width: int, seed: int) -> np.ndarray:
+        return run(np.frombuffer(photo, np.uint8).reshape(-1, width), seed) > 0.5
+
+    return lambda photo, seed: halftone(photo.tobytes(), photo.shape[1], seed)
+
+
+def searched(halftone: Halftone) -> Halftone:
+    """Followed by the SDK's direct binary search."""
+    return lambda photo, seed: search(halftone(photo, seed), to_unit(photo))
 
 
 def _run(halftoner: sdk.Halftoner, photo: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(halftoner.run(photo, seed=seed))
 
 
-def measured(title: str, halftone: Halftone, photos: list[np.ndarray]) -> dict:
-    """A row; ``psnr`` is that of the tones."""
+def measured(title: str, halftone: Halftone, photos: list[np.ndarray], model: str | None = None) -> dict:
+    """A row; ``psnr`` is that of the tones, ``model`` the weights."""
     flat, error = np.full((SIDE, SIDE), 96, np.uint8), float(np.mean([tone_error(halftone(photo, 0), photo) for photo in photos]))
     return {
         "restorer": title,
+        "model": model,
         "dither": "tones",
         "set": "kodak24",
         "psnr": round(20 * float(np.log10(255 / error)), 3),
@@ -114,7 +130,8 @@ def page(result: dict) -> str:
         f"Tone: root mean square error after a Gaussian of {TONE_SIGMA:g} px, in grey levels, on kodak24 at 256x256.\n"
         f"Low frequencies: mean power of halftones of constant greys below {LOW:g} of the principal frequency, above that of\n"
         f"void-and-cluster; the greatest of greys {', '.join(f'{grey:g}' for grey in GREYS)}.\n"
-        "Seeds: share of the pixels that another seed changes in a flat grey.\n",
+        "Seeds: share of the pixels that another seed changes in a flat grey. Where a model's metadata say so, as those of `cdh` do, the\n"
+        "SDK mends its tones by direct binary search (DBS); the diffusion models before distillation are measured with it and without.\n",
         "| | tone error (PSNR, dB) | against Floyd-Steinberg | low frequencies, dB above void-and-cluster | changed by the seed |",
         "|---|---|---|---|---|",
     ]
@@ -140,9 +157,11 @@ def main() -> None:
         "floyd-steinberg": lambda photo, seed: np.asarray(classical["floyd-steinberg"].run(photo)),
         "blue-noise": partial(_run, classical["blue-noise"]),
     }
+    weights: dict[str, str] = {}
     for model in options.models:
         learned = sdk.Halftoner(model, device="cpu")
         halftones[learned.describe()["model"]] = partial(_run, learned)
+        weights[learned.describe()["model"]] = json.dumps(metadata_of(model).training, sort_keys=True)
     for path in options.teachers:
         recipe = load_model(path)[1]
         guided = "with" if recipe.model.get("guided") else "without"
@@ -150,7 +169,8 @@ def main() -> None:
         if title in halftones:
             raise TrainingError(f"{path} is a {recipe.name!r}, as another of --teachers is; give one of them.")
         halftones[title] = teacher(path)
-    rows = [measured(title, halftone, photos) for title, halftone in halftones.items()]
+        halftones[f"{title}, DBS"] = searched(halftones[title])
+    rows = [measured(title, halftone, photos, weights.get(title)) for title, halftone in halftones.items()]
     teachers = f" --teachers {' '.join(map(str, options.teachers))}" if options.teachers else ""
     command = f"python -m training.evaluate_halftones {' '.join(options.models)}{teachers} --data DIR -o docs"
     result = {"model": "halftones", "command": command, "software": software(), "rows": rows}
