@@ -19,9 +19,9 @@ EXPANDERS = [name for name in sdk.releases() if metadata_of(name).task == "bit-d
 
 @pytest.fixture(scope="module")
 def print_in_colour() -> np.ndarray:
-    """uint8 370x361x3: a colour print, too small for its screen."""
+    """uint8 555x542x3: a colour print, too small for its screen."""
     with Image.open(SAMPLES / "gallica_colour_print_2.jpg") as opened:
-        return np.asarray(opened.convert("RGB").reduce(3))
+        return np.asarray(opened.convert("RGB").reduce(2))
 
 
 def crop_of(pixels: np.ndarray, model: str) -> np.ndarray:
