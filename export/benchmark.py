@@ -159,6 +159,7 @@ class Book:
         place = next((i for i, old in enumerate(self.content["rows"]) if _place(old) == _place(row)), len(self.content["rows"]))
         self.content["rows"][place : place + 1] = [row]  # it replaces its forerunner of another version, too
         self.unskip(row)
+        self._save()
         shown = [
             f"{name} {row[key]['p50_s'] * 1e3:.1f} ms" for name, key in (("end to end", "end_to_end"), ("network", "network")) if row[key]
         ]
@@ -172,9 +173,11 @@ class Book:
         print(f"{_title(row)}: skipped: {reason}", flush=True)
 
     def unskip(self, row: dict[str, Any]) -> None:
-        """It is measured: forget why it was not."""
-        self.content["skipped"] = [old for old in self.content["skipped"] if _place(old) != _place(row)]
-        self._save()
+        """It is measured: forget why it was not. Nothing is written where nothing was noted."""
+        others = [old for old in self.content["skipped"] if _place(old) != _place(row)]
+        if len(others) < len(self.content["skipped"]):
+            self.content["skipped"] = others
+            self._save()
 
     def leave_out(self, model: str, reason: str | None) -> None:
         """A model that no runner can measure; None: it can be, now."""

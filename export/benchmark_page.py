@@ -46,9 +46,7 @@ def write_page(output: Path) -> str:
     files = sorted((output / "evaluations" / "benchmarks").glob("*.json"))
     books = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     text = page(books)
-    picture = output / "images" / "benchmarks.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(books, picture)
+    draw(books, output / "images" / "benchmarks.png")
     write_whole(output / "benchmarks.md", text.encode())
     return text
 

@@ -50,7 +50,6 @@ def export(weights: Path, target: Path) -> None:
     helper.set_model_props(model, FACTS)
     store_weights_as_fp16(model)
     onnx.checker.check_model(model, full_check=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, model.SerializeToString())
 
 

@@ -169,7 +169,6 @@ def stamp(graph: onnx.ModelProto, metadata: ModelMetadata) -> None:
 def write(graph: onnx.ModelProto, metadata: ModelMetadata, target: Path) -> None:
     """Stamp the graph and save it; folders on the way are made."""
     stamp(graph, metadata)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, graph.SerializeToString())
 
 

@@ -71,11 +71,12 @@ def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tupl
     """(source, its place in an output folder) of files, folders and globs, each once; an ``ImageReadError`` where there are none."""
     if len(inputs) > 1 and output is not None:  # as of a shell's "*", which may hold the results of an earlier run
         inputs = [text for text in inputs if not (os.path.isdir(text) and Path(text).resolve() == output.resolve())]
-    by_path = {os.path.abspath(source): (source, place) for text in reversed(inputs) for source, place in reversed(_expand(text, output))}
-    sources = list(by_path.values())[::-1]
-    if not sources:
+    by_path: dict[str, tuple[Path, Path]] = {}
+    for found in (found for text in inputs for found in _expand(text, output)):
+        by_path.setdefault(os.path.abspath(found[0]), found)
+    if not by_path:
         raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
-    return sources
+    return list(by_path.values())
 
 
 def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:

@@ -101,9 +101,9 @@ class Halftoner:
 
     def _outline(self, page: Picture, format: str) -> Picture:
         """Of the page's halftone, from that of the page: as a small black one of its kind becomes; but dots for JPEG, which blurs all."""
-        kind = page.pixels.dtype, page.pixels.shape[2:]
         if format == "JPEG":
             return replace(page, pixels=np.broadcast_to(np.False_, page.pixels.shape))
+        kind = page.pixels.dtype, page.pixels.shape[2:]
         if kind not in self._made_of:
             self._made_of[kind] = self._halftone(page.with_pixels(np.zeros((8, 8, *kind[1]), kind[0])), None).pixels[:1, :1]
         made = self._made_of[kind]

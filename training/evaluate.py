@@ -157,8 +157,7 @@ def main() -> None:
         write_json(folder, BASELINES, {"model": BASELINES, "software": software(), "pictures": pictures, "rows": rows})
     elif json.loads(baselines.read_text(encoding="utf-8")).get("pictures", pictures) != pictures:
         print(f"{baselines} is of other pictures; `python -m training.evaluate {BASELINES} --data ... -o ...` measures them anew.")
-    text = page(folder)
-    write_page(options.output / "models.md", text)
+    write_page(options.output / "models.md", page(folder))
 
 
 def dithers_named(titles: Sequence[str] | None) -> Sequence[Dither]:

@@ -24,7 +24,7 @@ from training.evaluate import DITHERS, Restore, dithers_named, measure
 from training.metrics import Lpips
 from training.models.cdh import CDH
 from training.precision import accelerated
-from training.results import cell, lpips_of, software, write, write_json
+from training.results import cell, lpips_of, software, weights_of, write, write_json
 from training.testsets import PROTOCOL, sets_of
 from training.whole_pictures import machine, restorer
 
@@ -64,7 +64,7 @@ def measure_all(
     rows = before["rows"]
     if others := {row["restorer"] for row in rows} - restorers.keys():
         raise TrainingError(f"{path} also holds rows of {', '.join(sorted(others))}. Name these, too, or choose another folder by -o.")
-    rows = [row for row in rows if row["restorer"] not in restorers or row["model"] == restorers[row["restorer"]][1]]
+    rows = [row for row in rows if row["model"] == restorers[row["restorer"]][1]]
     done = {(row["restorer"], row["dither"], row["set"]) for row in rows}
     todo = [
         (title, dither, place)
@@ -127,13 +127,13 @@ def main() -> None:
         released = sdk.InverseHalftoner(model, device="cpu")
         if released.metadata.name in restorers:
             raise TrainingError(f"{model} calls itself {released.metadata.name!r}, as another of --models does; give one of them.")
-        restorers[released.metadata.name] = (released.run, json.dumps(released.metadata.training, sort_keys=True))
+        restorers[released.metadata.name] = (released.run, weights_of(released.metadata.training))
     command, ran_on = f"python -m training.evaluate_cdh --models {' '.join(options.models)}", software()
     if options.teacher:
         trained, accelerator = load_model(options.teacher)[2], accelerated()
         for steps in (50, 4):
             title = f"teacher, {steps} DDIM steps"
-            restorers[title] = (teacher_restores(options.teacher, steps, accelerator), json.dumps(trained, sort_keys=True))
+            restorers[title] = (teacher_restores(options.teacher, steps, accelerator), weights_of(trained))
         command += f" --teacher {options.teacher}"
         ran_on += f"; teacher on {machine(accelerator.device)}"
     if options.methods != EVERY_METHOD:

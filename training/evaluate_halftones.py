@@ -10,7 +10,6 @@ Writes evaluations/halftones/halftones.json, halftones.md and images/halftone_sp
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from training.errors import TrainingError, said_plainly
 from training.metrics import TONE_SIGMA, tone_error
 from training.models.cdh import HalftoneCDH
 from training.precision import accelerated
-from training.results import software, write
+from training.results import software, weights_of, write
 from training.testsets import centre_256
 from training.whole_pictures import runner
 
@@ -161,7 +160,7 @@ def main() -> None:
     for model in options.models:
         learned = sdk.Halftoner(model, device="cpu")
         halftones[learned.describe()["model"]] = partial(_run, learned)
-        weights[learned.describe()["model"]] = json.dumps(metadata_of(model).training, sort_keys=True)
+        weights[learned.describe()["model"]] = weights_of(metadata_of(model).training)
     for path in options.teachers:
         recipe = load_model(path)[1]
         guided = "with" if recipe.model.get("guided") else "without"

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,6 +43,11 @@ def software() -> str:
 def result_of(model: ModelMetadata, rows: list[dict]) -> dict:
     """What a table's JSON holds: which weights were measured, on what software, and the rows."""
     return {"model": model.name, "training": model.training, "software": software(), "rows": rows}
+
+
+def weights_of(training: Mapping[str, Any]) -> str:
+    """What the rows of a table of several models say of their weights; ``export.release`` reads it back."""
+    return json.dumps(training, sort_keys=True)
 
 
 def mean_scores(pairs: Iterable[tuple[np.ndarray, np.ndarray]], lpips: Lpips) -> dict[str, float]:

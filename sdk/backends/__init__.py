@@ -130,13 +130,18 @@ def open_backend(
 
     opened = OnnxRuntimeBackend(data, device, threads, where)
     if precision == "int8" != opened.precision:
-        raise OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
+        raise not_quantised(where)
     if precision not in (None, opened.precision):
         raise OptionError(
             f"onnxruntime runs {where} in {opened.precision}, not {precision}; "
             "use backend='openvino' (--backend openvino; bf16, on the CPU) or backend='tensorrt' (--backend tensorrt; fp16, bf16)."
         )
     return opened, where
+
+
+def not_quantised(where: str) -> OptionError:
+    """What a runtime that runs Q/DQ files in int8 says to int8 for others."""
+    return OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
 
 
 def thread_count(asked: int | None) -> int | None:

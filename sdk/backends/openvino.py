@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sdk.backends import thread_count
+from sdk.backends import not_quantised, thread_count
 from sdk.errors import DeviceError, InferenceError, MissingDependencyError, ModelError, OptionError
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import precision_of
@@ -40,7 +40,7 @@ class OpenVinoBackend:
             raise OptionError(f"Precision {precision!r} is unknown to the openvino backend; use {' or '.join(map(repr, PRECISIONS))}.")
         quantised = precision_of(model, where) == "int8"
         if precision == "int8" and not quantised:
-            raise OptionError(f"{where} is not quantised; make its int8 file: python -m export.precision MODEL --data DIR.")
+            raise not_quantised(where)
         if precision in ("fp32", "bf16") and quantised:
             raise OptionError(
                 f"{where} is quantised to int8 and does not run in {precision}; use precision='int8', or the model it was made of."
