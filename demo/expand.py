@@ -24,7 +24,8 @@ def expand(
     request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     progress: gr.Progress = gr.Progress(),
 ) -> tuple[tuple[str, str], str, str]:
-    """Expand a picture of 1 to 5 bits a channel: every page, with DPI, ICC profile and EXIF, in the format and depth of the file given.
+    """Expand a picture of 1 to 5 bits a channel: every page, with all that its header says, in the format and depth of the
+    file given.
 
     bits: 0 tells them from the picture. Returns PNG previews (before, after) of the first page, a report as Markdown, and the file.
     """

@@ -34,7 +34,7 @@ def restore(
     request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in
     progress: gr.Progress = gr.Progress(),
 ) -> tuple[tuple[str, str], str, str]:
-    """Restore a halftone: every page, with DPI, ICC profile and EXIF, in the format and depth of the file given.
+    """Restore a halftone: every page, with DPI, ICC profile, EXIF, XMP and IPTC, in the format and depth of the file given.
 
     seed: of models that start from noise, and of no others; empty is 0.
     Returns PNG previews (before, after) of the first page, a report as Markdown, and the restored file.

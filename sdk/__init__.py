@@ -6,7 +6,7 @@ from sdk.auto import Choice
 from sdk.bit_depth import BitDepthExpander
 from sdk.catalog import releases
 from sdk.halftoner import Halftoner
-from sdk.input_warnings import InputWarning, NoHalftoneWarning, NotTwoLevelsWarning, OtherMethodWarning
+from sdk.input_warnings import InputWarning, NoHalftoneWarning, NotTwoLevelsWarning, OtherMethodWarning, PictureLeftWarning
 from sdk.inverse_halftoner import InverseHalftoner
 from sdk.metadata import ModelMetadata
 from sdk.version import __version__
@@ -22,6 +22,7 @@ __all__ = [
     "NoHalftoneWarning",
     "NotTwoLevelsWarning",
     "OtherMethodWarning",
+    "PictureLeftWarning",
     "__version__",
     "analyze",
     "errors",

@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdk.errors import ImageReadError, InverseHalftonerError, OptionError
-from sdk.formats import FORMATS, READ_SUFFIXES
+from sdk.formats import FORMATS, PDF, READ_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,20 @@ class Outcome:
     failed: list[tuple[Job, str]] = field(default_factory=list)
 
 
-def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], str]) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], str], suffixes: Collection[str] = READ_SUFFIXES
+) -> list[Job]:
     """Sources and targets of files, folders (all pictures below them, tree kept) and globs.
 
     One input file and an ``output`` with a picture suffix: that file. Otherwise ``output`` is a folder, and
-    ``suffix_for`` gives each result its suffix. Two sources with one target are an ``OptionError``.
+    ``suffix_for`` gives each result its suffix. ``suffixes``: of what is taken from folders.
+    Two sources with one target are an ``OptionError``.
     """
     if str(output) == "-":
         raise OptionError("Results go into files: -o names one, or a folder; '-', for the standard output, is not known.")
-    sources = find_sources(inputs, output)
+    sources = find_sources(inputs, output, suffixes)
     one_file = len(sources) == 1 and not any(map(os.path.isdir, inputs))
-    to_file = output.suffix.lower() in FORMATS and not os.path.isdir(output)
+    to_file = output.suffix.lower() in (*FORMATS, PDF) and not os.path.isdir(output)
     if to_file and not one_file:
         found = f"there are {len(sources)} results" if len(sources) > 1 else "results of folders go into folders"
         raise OptionError(f"{output} names one file, but {found}; give a folder.")
@@ -67,19 +70,19 @@ def plan_jobs(inputs: Sequence[str], output: Path, suffix_for: Callable[[Path], 
     return jobs
 
 
-def find_sources(inputs: Sequence[str], output: Path | None = None) -> list[tuple[Path, Path]]:
+def find_sources(inputs: Sequence[str], output: Path | None = None, suffixes: Collection[str] = READ_SUFFIXES) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of files, folders and globs, each once; an ``ImageReadError`` where there are none."""
     if len(inputs) > 1 and output is not None:  # as of a shell's "*", which may hold the results of an earlier run
         inputs = [text for text in inputs if not (os.path.isdir(text) and Path(text).resolve() == output.resolve())]
     by_path: dict[str, tuple[Path, Path]] = {}
-    for found in (found for text in inputs for found in _expand(text, output)):
+    for found in (found for text in inputs for found in _expand(text, output, suffixes)):
         by_path.setdefault(os.path.abspath(found[0]), found)
     if not by_path:
-        raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(READ_SUFFIXES))}.")
+        raise ImageReadError(f"No pictures found in {', '.join(inputs)}. Known suffixes: {', '.join(sorted(suffixes))}.")
     return list(by_path.values())
 
 
-def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
+def _expand(text: str, output: Path | None, suffixes: Collection[str]) -> list[tuple[Path, Path]]:
     """(source, its place in an output folder) of one argument; what lies below ``output`` is a result of an earlier run, no source."""
     path, results = Path(text), output.resolve() if output is not None else None
     if os.path.isdir(path):  # the functions of os.path take names that are too long for files that are not there
@@ -89,7 +92,7 @@ def _expand(text: str, output: Path | None) -> list[tuple[Path, Path]]:
         below, locked = _walk(path)
         if locked and Path(locked[0].filename) == path:
             raise ImageReadError(why_locked(locked[0]))
-        found = sorted(p for p in below if p.suffix.lower() in READ_SUFFIXES)
+        found = sorted(p for p in below if p.suffix.lower() in suffixes)
         return [(p, p.relative_to(path)) for p in found if earlier is None or earlier not in p.resolve().parents]
     if os.path.exists(path) or not glob.has_magic(text):
         return [(path, Path(path.name))]  # a missing file is reported with the bad ones, after the others are done
@@ -113,12 +116,12 @@ def _walk(folder: Path) -> tuple[list[Path], list[OSError]]:
     return files, locked
 
 
-def passed_over(inputs: Sequence[str]) -> tuple[Counter[str], list[OSError]]:
+def passed_over(inputs: Sequence[str], suffixes: Collection[str] = READ_SUFFIXES) -> tuple[Counter[str], list[OSError]]:
     """What folders hold and no job is made of: the number of files of each suffix that is no picture's, and what no one may look into,
     unless it is named itself."""
     named = {os.path.normpath(text) for text in inputs}
     walks = [_walk(Path(text)) for text in inputs if os.path.isdir(text)]
-    others = (path for files, _ in walks for path in files if path.suffix.lower() not in READ_SUFFIXES)
+    others = (path for files, _ in walks for path in files if path.suffix.lower() not in suffixes)
     locked = [error for _, errors in walks for error in errors if os.path.normpath(error.filename) not in named]
     return Counter(path.suffix.lower() or path.name for path in others), locked
 

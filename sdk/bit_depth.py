@@ -79,7 +79,7 @@ class BitDepthExpander:
         on_page: Callable[[int, int], None] | None = None,
         bits: int | None = None,
     ) -> None:
-        """Expand a file into another one: every page or frame, with DPI, ICC profile and EXIF; nothing is written on failure.
+        """Expand a file into another one: every page or frame, with DPI, ICC profile, EXIF, XMP and IPTC; nothing is written on failure.
 
         The suffix of ``target`` chooses the format. bits: as of ``run``; None looks at each page. ``on_page(done, total)`` reports
         progress.

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -19,20 +15,22 @@ from PIL import Image
 import sdk
 from sdk import errors, formats
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, clear_line, fault_of, find_sources, passed_over, plan_jobs, stopped_by_signals, why_locked
+from sdk.batch import Job, clear_line, plan_jobs, stopped_by_signals
+from sdk.cli_analyze import add_command as add_analyze_command
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
-from sdk.cli_files import INPUTS, add_files, add_size_limit, by_page, run
+from sdk.cli_files import add_files, by_page, run
 from sdk.cli_models import add_commands as add_model_commands
 from sdk.engine_cache import watch_builds
 from sdk.few_bits import check_bits
 from sdk.halftoning import METHODS
 
 EXAMPLES = """examples:
-  inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile and EXIF are kept
+  inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile, EXIF, XMP and IPTC are kept
   inverse-halftoner restore scans/ -o restored/                 a folder; its tree is kept, finished files are skipped
   inverse-halftoner restore 'scans/*.png' cover.gif -o restored/
+  inverse-halftoner restore book.pdf -o restored.pdf            its pictures; text, layout, OCR and bookmarks stay
   inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5     a dither that JPEG blurred: cut to black and white first
   inverse-halftoner expand banded.png -o smooth.png              1..5 bits a channel, back to 8
   inverse-halftoner halftone photo.jpg -o dots.png --method am-screen --set lpi=85 --set dpi=300
@@ -115,14 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_runtime(expand)
     expand.set_defaults(command=_expand)
 
-    analyze = commands.add_parser(
-        "analyze", help="say what pictures are", description="Say what each picture is: dither, print screen with its period, palette ..."
-    )
-    analyze.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
-    analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")
-    analyze.add_argument("--json", action="store_true", help="one JSON object a line and file, for programs and tables")
-    add_size_limit(analyze)
-    analyze.set_defaults(command=_analyze)
+    add_analyze_command(commands)
 
     halftone = commands.add_parser(
         "halftone",
@@ -194,7 +185,7 @@ def _method_table() -> str:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix)
+    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix, formats.RESTORED_SUFFIXES)
     chosen = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
     choices: list[str] = []
     restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options), on_choice=lambda choice: choices.append(str(choice)))
@@ -203,50 +194,36 @@ def _restore(options: argparse.Namespace) -> int:
     def restore(job: Job) -> list[str]:
         choices.clear()
         said: list[list[str]] = []  # of each page
+        chosen: list[list[str]] = []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", sdk.InputWarning)
 
             def note(done: int, total: int) -> None:
                 said.append([str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)])
+                chosen.append(choices.copy())
                 caught.clear()
+                choices.clear()
 
             restorer.run_file(job.source, job.target, overwrite=options.overwrite, on_page=note, seed=options.seed)
         if options.verbose:
-            for text in by_page([[choice] for choice in choices]):
+            for text in by_page(chosen):
                 clear_line()
                 print(f"{job.source}: {text}")
         return by_page(said)
 
-    return run(jobs, options, restore)
+    return run(jobs, options, restore, formats.RESTORED_SUFFIXES)
 
 
 def _expand(options: argparse.Namespace) -> int:
     check_bits(options.bits)
-    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix)
+    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix, formats.RESTORED_SUFFIXES)
     expander = sdk.BitDepthExpander(options.model, **_runtime(options))
 
     def expand(job: Job) -> list[str]:
         expander.run_file(job.source, job.target, overwrite=options.overwrite, bits=options.bits)
         return []
 
-    return run(jobs, options, expand)
-
-
-def _analyze(options: argparse.Namespace) -> int:
-    _, locked = passed_over(options.inputs)
-    for error in locked:
-        print(f"error: {why_locked(error)}", file=sys.stderr)
-    failed = bool(locked)
-
-    def analyze(source: Path) -> None:
-        found = sdk.analyze(source, dpi=options.dpi)
-        print(json.dumps({"file": str(source), **asdict(found)}) if options.json else f"{source}: {found}")
-
-    for source, _ in find_sources(options.inputs):
-        if said := fault_of(source, partial(analyze, source)):
-            print(f"error: {said}", file=sys.stderr)
-            failed = True
-    return 1 if failed else 0
+    return run(jobs, options, expand, formats.RESTORED_SUFFIXES)
 
 
 def _halftone(options: argparse.Namespace) -> int:

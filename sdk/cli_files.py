@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from sdk import errors
 from sdk.batch import Job, Outcome, passed_over, run_jobs, why_locked
+from sdk.formats import READ_SUFFIXES
 
 INPUTS = "files, folders (with all below them), or quoted globs"
 
@@ -60,13 +61,13 @@ def by_page(texts: Sequence[Sequence[str]]) -> list[str]:
     return [text if len(on) == len(texts) else f"page{'s' if len(on) > 1 else ''} {named(on)}: {text}" for text, on in pages.items()]
 
 
-def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]]) -> int:
-    """Do all jobs by ``work``, which returns the warnings of one, and report; returns the exit status."""
+def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]], suffixes: Collection[str] = READ_SUFFIXES) -> int:
+    """Do all jobs by ``work``, which returns the warnings of one, and report; returns the exit status. ``suffixes``: of ``plan_jobs``."""
     single_file = len(jobs) == 1 and jobs[0].target == options.output
     if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
         raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
     outcome = Outcome()
-    outcome.others, locked = passed_over(options.inputs)
+    outcome.others, locked = passed_over(options.inputs, suffixes)
     for error in locked:
         outcome.failed.append((Job(Path(error.filename), options.output), why_locked(error)))
     try:

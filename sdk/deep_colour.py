@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
+from sdk.captions import png_xmp
 from sdk.errors import ImageReadError, UnsupportedImageError
 from sdk.headers import BITS_PER_SAMPLE, EXTRA_SAMPLES, PHOTOMETRIC, PLANAR_CONFIGURATION, Header
 from sdk.images import Picture
@@ -130,5 +131,7 @@ def encode_png(array: np.ndarray, header: Header) -> bytes:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in header.dpi), 1)))
     if exif := header.exif_for(array.shape[1], array.shape[0]):
         chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    if xmp := header.xmp_for(array.shape[1], array.shape[0]):
+        chunks.append((b"iTXt", png_xmp(xmp)))
     inserted = b"".join(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
     return png[:33] + inserted + png[33:]  # after the signature (8 bytes) and IHDR (25)

@@ -1,4 +1,4 @@
-"""Pictures on disk: pages, frames, and the metadata that most restoration tools lose (DPI, ICC profile, EXIF).
+"""Pictures on disk: pages, frames, and the metadata that most restoration tools lose (DPI, ICC profile, EXIF, XMP, IPTC).
 
 A file is written beside its target and renamed, so a failure leaves nothing behind and nothing half done.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageSequence, PngImagePlugin
 
 from sdk import video
+from sdk.captions import png_xmp, with_captions
 from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
 from sdk.formats import PNM, format_for, is_deep, why_not
@@ -75,6 +76,11 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
             reason = getattr(error, "strerror", None) or error
             raise ImageReadError(f"{name} cannot be read: {reason}. Check the path and the permissions.") from error
+    if data.startswith(b"%PDF-"):
+        raise UnsupportedImageError(
+            f"{name} is a PDF, which is no picture: `run_file`, and the commands `restore` and `expand`, restore the pictures within, from "
+            "PDF to PDF. `pdfimages -all` takes them out."
+        )
     if not data:
         raise ImageReadError(f"{name} is empty (0 bytes); copy or download it again.")
     try:
@@ -147,6 +153,11 @@ def _decode_frames(frames: Iterable[Image.Image], deep: Sequence[Picture] | None
 def check_target(path: str | os.PathLike, overwrite: bool) -> None:
     """Fail before hours of work, not after: unknown suffix, a file that exists and must not be replaced, a folder that takes none."""
     format_for(path)
+    check_place(path, overwrite)
+
+
+def check_place(path: str | os.PathLike, overwrite: bool) -> None:
+    """``check_target`` of any suffix."""
     if os.path.exists(path) and not overwrite:
         raise ImageWriteError(f"{path} exists already; choose another name, or allow overwriting (overwrite=True, --overwrite).")
     folder = next(folder for folder in Path(path).absolute().parents if os.path.exists(folder))
@@ -164,11 +175,16 @@ def write(path: str | os.PathLike, pages: Iterable[Picture], loop: int | None = 
     target, format = Path(path), format_for(path)
     faults: list[OSError] = []  # of what makes the pages, which are none of writing
     write_to = _tiff_writer(_noting(pages, faults)) if format == "TIFF" else _bytes_writer(encode(pages, format, loop))
+    write_by(write_to, target, overwrite, faults)
+
+
+def write_by(write_to: Callable[[BinaryIO], None], target: Path, overwrite: bool, faults: Sequence[OSError] = ()) -> None:
+    """Have ``write_to`` fill a ``whole_file``; what goes wrong is an ``ImageWriteError``, but for ``faults``, which are none of writing."""
     try:
         with whole_file(target, replace=overwrite) as stream:
             write_to(stream)
     except FileExistsError as error:
-        check_target(target, overwrite)
+        check_place(target, overwrite)
         raise ImageWriteError(f"{target} cannot be written: {error.strerror}.") from error
     except OSError as error:
         if isinstance(error, InverseHalftonerError) or error in faults:
@@ -194,7 +210,7 @@ def _noting(pages: Iterable[Picture], faults: list[OSError]) -> Iterator[Picture
 def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> bytes:
     """The bytes of a file in ``format``; what of the pixels it cannot hold is an ``ImageWriteError``, never dropped in silence.
 
-    BMP holds no ICC profile and no EXIF, PGM and PPM not even the resolution. ``loop``: as of ``ImageFile``.
+    BMP holds no ICC profile, EXIF or XMP, PGM and PPM not even the resolution; only JPEG and TIFF hold IPTC. ``loop``: as of ``ImageFile``.
     """
     stream = io.BytesIO()
     if format == "TIFF":
@@ -213,6 +229,8 @@ def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> by
     except ENCODER_ERRORS as error:
         size = f"{images[0].width}x{images[0].height} px, mode {images[0].mode}, {len(pages)} page(s)"
         raise ImageWriteError(f"{format} cannot hold this picture of {size} ({error}); write .png or .tif instead.") from error
+    if format == "JPEG":
+        return with_captions(stream.getvalue(), pages[0].header.xmp_for(*images[0].size), pages[0].header.iptc)
     return stream.getvalue()
 
 
@@ -243,6 +261,12 @@ def _save_options(pages: Sequence[Picture], format: str, loop: int | None, image
     exif = header.exif_for(*images[0].size, with_dpi=format == "WEBP")
     if exif and format in ("PNG", "JPEG", "WEBP"):
         options["exif"] = exif.tobytes()
+    xmp = header.xmp_for(*images[0].size)
+    if xmp and format == "WEBP":
+        options["xmp"] = xmp
+    elif xmp and format == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add(b"iTXt", png_xmp(xmp))
     if format == "JPEG":
         options |= {"quality": 95, "subsampling": 0}
     elif format == "WEBP":

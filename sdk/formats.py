@@ -25,12 +25,25 @@ PNM = ("PBM", "PGM", "PPM")
 READ_SUFFIXES = {*FORMATS, ".pnm", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
 """What is taken from folders. PNM, JPEG 2000 and MPO are read only, MP4 is written only."""
 
+PDF = ".pdf"
+"""Documents become documents, whose pictures are restored in their places (``sdk.pdf``); they hold no page as such."""
+
+RESTORED_SUFFIXES = {*READ_SUFFIXES, PDF}
+"""What restorers take from folders."""
+
 MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")
+
+
+def is_pdf(path: str | os.PathLike) -> bool:
+    """By its name."""
+    return Path(path).suffix.lower() == PDF
 
 
 def format_for(path: str | os.PathLike) -> str:
     """The format a suffix stands for."""
     suffix = Path(path).suffix.lower()
+    if suffix == PDF:
+        raise ImageWriteError(f"{path}: a PDF is only made by restoring a PDF; write .tif, which holds pages, too.")
     if suffix not in FORMATS:
         raise ImageWriteError(f"{path}: no format is known for the suffix {suffix!r}; use one of {', '.join(sorted(FORMATS))}.")
     return FORMATS[suffix]
@@ -90,7 +103,7 @@ def is_deep(page: Picture) -> bool:
 def restored_suffix(source: Path) -> str:
     """The suffix of a restored file: the source's own, but .png where that format cannot hold restored tone (GIF, PBM)."""
     suffix = source.suffix.lower()
-    return source.suffix if suffix in FORMATS and suffix not in (".gif", ".pbm") else ".png"
+    return source.suffix if suffix in (*FORMATS, PDF) and suffix not in (".gif", ".pbm") else ".png"
 
 
 def halftone_suffix(source: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a file says of a page beside its pixels, and most restoration tools lose: resolution, ICC profile, EXIF."""
+"""What a file says of a page beside its pixels, and most restoration tools lose: resolution, ICC profile, EXIF, XMP, IPTC."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import ExifTags, Image
+
+from sdk.captions import fitting_xmp, iptc_of, upright_xmp, xmp_of
 
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION, EXTRA_SAMPLES = 258, 262, 284, 338
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, ICC_PROFILE = 274, 282, 283, 296, 34675
@@ -30,10 +32,16 @@ class Header:
     dpi: tuple[float, float] | None = None
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
 
     def scaled(self, scale: float) -> Header:
         """Of the page at ``scale`` times as many px: the printed size stays."""
         return replace(self, dpi=(self.dpi[0] * scale, self.dpi[1] * scale) if self.dpi else None)
+
+    def xmp_for(self, width: int, height: int) -> bytes | None:
+        """XMP of the page at this size, px."""
+        return fitting_xmp(self.xmp, width, height, self.dpi) if self.xmp else None
 
     def exif_for(self, width: int, height: int, with_dpi: bool = False) -> Image.Exif | None:
         """EXIF of the page at this size, px: what EXIF says twice (size, resolution) says the same.
@@ -100,7 +108,8 @@ def header_of(image: Image.Image, orientation: int = 1) -> Header:
                 dpi = _tiff_resolution(exif_of(image))
     if dpi and orientation in (5, 6, 7, 8):
         dpi = (dpi[1], dpi[0])
-    return Header(dpi, icc_profile, _kept(exif_of(image), kept))
+    xmp = xmp_of(image)
+    return Header(dpi, icc_profile, _kept(exif_of(image), kept), upright_xmp(xmp) if xmp else None, iptc_of(image))
 
 
 def _tiff_resolution(tags: Mapping[int, Any]) -> tuple[float, float] | None:

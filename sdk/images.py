@@ -42,7 +42,7 @@ class Picture:
     duration: float | None = None
     """Milliseconds a frame of an animation is shown."""
     header: Header = Header()
-    """Of a page of a file: resolution, ICC profile, EXIF."""
+    """Of a page of a file: resolution, ICC profile, EXIF, XMP, IPTC."""
 
     def with_pixels(self, pixels: np.ndarray) -> Picture:
         """The same picture with other pixels; the rest stays, alpha in the dtype of the new pixels.

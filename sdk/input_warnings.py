@@ -30,6 +30,10 @@ class NoHalftoneWarning(InputWarning):
     """The picture is no halftone that a released model restores; it came back as it was."""
 
 
+class PictureLeftWarning(InputWarning):
+    """A picture of a document is of a kind that is not read; it stays as it was, while the others are restored."""
+
+
 def warn(text: str, category: type[InputWarning]) -> None:
     """Warn, pointing at the line outside this package that gave the picture."""
     level, frame, package = 1, sys._getframe(), __name__.partition(".")[0]

@@ -23,7 +23,7 @@ class InverseHalftoner:
 
     >>> restorer = sdk.InverseHalftoner("fast")
     >>> photo = restorer.run(halftone)                       # array -> array, PIL -> PIL, bytes -> bytes, path -> array
-    >>> restorer.run_file("page.tif", "page_contone.tif")    # keeps pages, DPI, ICC profile and EXIF
+    >>> restorer.run_file("page.tif", "page_contone.tif")    # keeps pages, DPI, ICC profile, EXIF, XMP and IPTC
 
     model: a name from ``sdk.releases()``, the path of an .onnx file made by ``python -m export.to_onnx`` or of an .engine file
         made by ``inverse-halftoner build`` (engines hold code: run only those of people you trust), or "auto": each
@@ -130,7 +130,7 @@ class InverseHalftoner:
         on_page: Callable[[int, int], None] | None = None,
         seed: int | None = None,
     ) -> None:
-        """Restore a file into another one: every page or frame, with DPI, ICC profile and EXIF; nothing is written on failure.
+        """Restore a file into another one: every page or frame, with DPI, ICC profile, EXIF, XMP and IPTC; nothing is written on failure.
 
         The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress. seed: as of ``run``.
         """

@@ -14,6 +14,7 @@ from sdk import files, formats
 from sdk.errors import ImageReadError, ImageWriteError, InferenceError, UnsupportedImageError
 from sdk.headers import resolution
 from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.pdf import restore_pdf
 
 Restore: TypeAlias = Callable[[Picture], Picture]
 
@@ -30,7 +31,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         return picture_to_array(restore(picture_from_array(image)))
     if isinstance(image, Image.Image):
         restored = picture_to_pil(restore(picture_from_pil(image)))
-        restored.info |= {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
+        restored.info |= {key: image.info[key] for key in ("icc_profile", "exif", "xmp") if key in image.info}
         if dpi := resolution(image.info.get("dpi")):
             restored.info["dpi"] = tuple(value * scale for value in dpi)
         return restored
@@ -64,10 +65,13 @@ def restore_file(
     overwrite: bool = False,
     on_page: Callable[[int, int], None] | None = None,
 ) -> None:
-    """``restore`` a file into another one: every page or frame, with DPI, ICC profile and EXIF; nothing is written on failure.
+    """``restore`` a file into another one: every page or frame, with DPI, ICC profile, EXIF, XMP and IPTC; nothing is written on failure.
 
-    The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress.
+    The suffix of ``target`` chooses the format; a PDF becomes a PDF (``restore_pdf``). ``on_page(done, total)`` reports progress.
     """
+    if formats.is_pdf(source):
+        restore_pdf(source, target, restore, overwrite, on_page)
+        return
     files.check_target(target, overwrite)
     file, format = files.read(source), formats.format_for(target)
     formats.check_fits(_as_restored(file.outlines), format, target)

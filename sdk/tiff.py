@@ -14,12 +14,13 @@ from typing import Any, BinaryIO, Literal
 from PIL import Image, ImageSequence
 from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
 
+from sdk.captions import IPTC, XMP
 from sdk.errors import ImageWriteError, MissingDependencyError, UnsupportedImageError
-from sdk.headers import FOLDERS, KEPT_TIFF_TAGS, as_bytes, header_of, orientation_of
+from sdk.headers import FOLDERS, KEPT_TIFF_TAGS, Header, as_bytes, header_of, orientation_of
 from sdk.images import Picture, picture_from_pil, picture_to_array, picture_to_pil
 
 SUBFILE_TYPE = 254
-ASCII, LONG = 2, 4
+BYTE, ASCII, LONG, UNDEFINED = 1, 2, 4, 7
 """Types of TIFF values."""
 ENCODER_ERRORS = (OSError, ValueError, RuntimeError, SystemError, OverflowError, struct.error)
 """What encoders raise beyond their limits, such as WebP's 16383 px and TIFF's 4 GiB."""
@@ -78,8 +79,9 @@ def write_pages(stream: BinaryIO, pages: Iterable[Picture]) -> None:
         for number, page in enumerate(pages, 1):
             image, header = picture_to_pil(page), page.header
             exifs.append(header.exif_for(*image.size))
+            captions = {tag: data for tag, _, data in _captions(header, *image.size)}
             compression = "group4" if image.mode == "1" else "tiff_adobe_deflate"
-            tags = {"dpi": header.dpi, "icc_profile": header.icc_profile, "tiffinfo": _tags(exifs[-1])}
+            tags = {"dpi": header.dpi, "icc_profile": header.icc_profile, "tiffinfo": _tags(exifs[-1]) | captions}
             with _limits_told(number):
                 image.save(writer, format="TIFF", compression=compression, **tags)
                 writer.newFrame()
@@ -103,6 +105,7 @@ def write_deep_pages(stream: BinaryIO, pages: Iterable[Picture]) -> None:
         for number, page in enumerate(pages, 1):
             array, header = picture_to_array(page), page.header
             exifs.append(header.exif_for(array.shape[1], array.shape[0]))
+            captions = _captions(header, array.shape[1], array.shape[0])
             texts = {tag: text + b"\0" for tag, text in _tags(exifs[-1]).items() if isinstance(text, bytes)}
             with _limits_told(number):
                 tiff.write(
@@ -111,7 +114,10 @@ def write_deep_pages(stream: BinaryIO, pages: Iterable[Picture]) -> None:
                     compression="zlib",
                     metadata=None,
                     software=False,
-                    extratags=[(tag, ASCII, None, text, True) for tag, text in texts.items()],
+                    extratags=[
+                        *((tag, ASCII, None, text, True) for tag, text in texts.items()),
+                        *((tag, kind, len(data), data, True) for tag, kind, data in captions),
+                    ],
                     iccprofile=header.icc_profile,
                     extrasamples=["unassalpha"] if array.ndim == 3 and array.shape[2] == 4 else None,
                     **({"resolution": header.dpi, "resolutionunit": "INCH"} if header.dpi else {}),
@@ -131,6 +137,12 @@ def _limits_told(page: int) -> Iterator[None]:
         raise ImageWriteError(
             f"TIFF cannot hold page {page} beside those before it ({error}). Its files end at 4 GiB: give a thick book as several files."
         ) from error
+
+
+def _captions(header: Header, width: int, height: int) -> list[tuple[int, int, bytes]]:
+    """Tag, type and bytes of XMP and IPTC, of a page of this size."""
+    found = ((XMP, BYTE, header.xmp_for(width, height)), (IPTC, UNDEFINED, header.iptc))
+    return [(tag, kind, data) for tag, kind, data in found if data]
 
 
 def _tags(exif: Image.Exif | None) -> dict[int, Any]:
