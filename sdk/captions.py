@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import struct
 from typing import Any
@@ -16,17 +17,31 @@ IPTC_SEGMENT = b"Photoshop 3.0\0"
 """What the segments of JPEG begin with."""
 IPTC_RESOURCE = 0x0404
 """Of Photoshop's blocks the one with IPTC."""
+TIFF, EXIF, NOTES = b"http://ns.adobe.com/tiff/1.0/", b"http://ns.adobe.com/exif/1.0/", b"http://ns.adobe.com/xmp/note/"
+"""Namespaces of XMP."""
 APP0, APP1, APP13 = b"\xff\xe0", b"\xff\xe1", b"\xff\xed"
 MAX_SEGMENT = 65533
 """Bytes of a segment of JPEG, without its length."""
 
 
 def xmp_of(image: Image.Image) -> bytes | None:
-    """The packet of the page that the image is at; of JPEG without its extension."""
+    """The packet of the page that the image is at, as ``plain_xmp``."""
     found = image.tag_v2.get(XMP) if image.format == "TIFF" else image.info.get("xmp")  # type: ignore[attr-defined]
     if isinstance(found, tuple) and len(found) == 1:
         found = found[0]
-    return found.encode() if isinstance(found, str) else found if isinstance(found, bytes) and found else None
+    if isinstance(found, str):
+        found = found.encode()
+    return plain_xmp(found) if isinstance(found, bytes) and found else None
+
+
+def plain_xmp(xmp: bytes) -> bytes:
+    """The packet in UTF-8, which all formats take, without its reference to an extension, which only JPEG has and Pillow does not read."""
+    with contextlib.suppress(UnicodeError):
+        xmp = xmp.decode(json.detect_encoding(xmp)).encode()
+    for prefix in _prefixes(xmp, NOTES):
+        xmp = re.sub(rb"\s%s:HasExtendedXMP\s*=\s*(\"[^\"]*\"|'[^']*')" % prefix, b"", xmp)
+        xmp = re.sub(rb"<%s:HasExtendedXMP[^>]*>[^<]*</%s:HasExtendedXMP>" % (prefix, prefix), b"", xmp)
+    return xmp
 
 
 def iptc_of(image: Image.Image) -> bytes | None:
@@ -44,25 +59,32 @@ def iptc_of(image: Image.Image) -> bytes | None:
 
 def upright_xmp(xmp: bytes) -> bytes:
     """With the orientation of pixels that were turned."""
-    return _telling(xmp, b"tiff:Orientation", b"1")
+    return _telling(xmp, TIFF, Orientation=1)
 
 
 def fitting_xmp(xmp: bytes, width: int, height: int, dpi: tuple[float, float] | None) -> bytes:
     """XMP of a picture of this size, px: what it says of size and resolution is made to say this."""
-    for name, value in ((b"tiff:ImageWidth", width), (b"tiff:ImageLength", height)):
-        xmp = _telling(xmp, name, b"%d" % value)
-    for name, value in ((b"exif:PixelXDimension", width), (b"exif:PixelYDimension", height)):
-        xmp = _telling(xmp, name, b"%d" % value)
+    xmp = _telling(xmp, TIFF, ImageWidth=width, ImageLength=height)
+    xmp = _telling(xmp, EXIF, PixelXDimension=width, PixelYDimension=height)
     if dpi:
-        for name, value in ((b"tiff:XResolution", dpi[0]), (b"tiff:YResolution", dpi[1])):
-            xmp = _telling(xmp, name, b"%d/100" % round(value * 100))
-        xmp = _telling(xmp, b"tiff:ResolutionUnit", b"2")
+        across, down = (f"{round(100 * value)}/100" for value in dpi)
+        xmp = _telling(xmp, TIFF, XResolution=across, YResolution=down, ResolutionUnit=2)
     return xmp
 
 
-def _telling(xmp: bytes, name: bytes, value: bytes) -> bytes:
-    """With another value of a property, where it has that; XMP writes properties as attributes or as elements."""
-    return re.sub(rb"((?<![/\w])%s\s*(?:=\s*[\"']|>))[^<\"']*" % name, rb"\g<1>%s" % value, xmp)
+def _telling(xmp: bytes, namespace: bytes, **properties: int | str) -> bytes:
+    """With other values of properties, where it has them; XMP writes them as attributes or as elements."""
+    for prefix in _prefixes(xmp, namespace):
+        for key, value in properties.items():
+            name, told = prefix + b":" + key.encode(), rb"\g<1>" + str(value).encode()
+            xmp = re.sub(rb"(\s%s\s*=\s*[\"'])[^\"'<]*" % name, told, xmp)
+            xmp = re.sub(rb"(<%s(?:\s[^<>]*)?>)[^<]*" % name, told, xmp)
+    return xmp
+
+
+def _prefixes(xmp: bytes, namespace: bytes) -> set[bytes]:
+    """What a packet calls a namespace."""
+    return set(re.findall(rb"xmlns:([\w.-]+)\s*=\s*[\"']%s[\"']" % re.escape(namespace), xmp))
 
 
 def png_xmp(xmp: bytes) -> bytes:

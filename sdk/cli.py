@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -20,7 +20,7 @@ from sdk.cli_analyze import add_command as add_analyze_command
 from sdk.cli_demo import add_command as add_demo_command
 from sdk.cli_engines import add_commands as add_engine_commands
 from sdk.cli_engines import progress_line
-from sdk.cli_files import add_files, by_page, run
+from sdk.cli_files import add_files, by_page, run, warned_by_page
 from sdk.cli_models import add_commands as add_model_commands
 from sdk.engine_cache import watch_builds
 from sdk.few_bits import check_bits
@@ -192,24 +192,23 @@ def _restore(options: argparse.Namespace) -> int:
     restorer.check_seed(options.seed)
 
     def restore(job: Job) -> list[str]:
-        choices.clear()
-        said: list[list[str]] = []  # of each page
-        chosen: list[list[str]] = []
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", sdk.InputWarning)
+        chosen: list[list[str]] = []  # for each page
 
-            def note(done: int, total: int) -> None:
-                said.append([str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)])
+        def restore_file(note: Callable[[int, int], None]) -> None:
+            def on_page(done: int, total: int) -> None:
                 chosen.append(choices.copy())
-                caught.clear()
                 choices.clear()
+                note(done, total)
 
-            restorer.run_file(job.source, job.target, overwrite=options.overwrite, on_page=note, seed=options.seed)
+            restorer.run_file(job.source, job.target, overwrite=options.overwrite, on_page=on_page, seed=options.seed)
+
+        choices.clear()
+        said = warned_by_page(restore_file)
         if options.verbose:
             for text in by_page(chosen):
                 clear_line()
                 print(f"{job.source}: {text}")
-        return by_page(said)
+        return said
 
     return run(jobs, options, restore, formats.RESTORED_SUFFIXES)
 
@@ -220,8 +219,9 @@ def _expand(options: argparse.Namespace) -> int:
     expander = sdk.BitDepthExpander(options.model, **_runtime(options))
 
     def expand(job: Job) -> list[str]:
-        expander.run_file(job.source, job.target, overwrite=options.overwrite, bits=options.bits)
-        return []
+        return warned_by_page(
+            lambda note: expander.run_file(job.source, job.target, overwrite=options.overwrite, bits=options.bits, on_page=note)
+        )
 
     return run(jobs, options, expand, formats.RESTORED_SUFFIXES)
 

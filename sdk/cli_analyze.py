@@ -15,7 +15,7 @@ import sdk
 from sdk import formats
 from sdk.analysis import analyze_pixels
 from sdk.batch import fault_of, find_sources, passed_over, why_locked
-from sdk.cli_files import INPUTS, add_size_limit
+from sdk.cli_files import INPUTS, add_size_limit, input_warnings
 from sdk.pdf import pictures
 
 
@@ -50,7 +50,7 @@ def _analyze(options: argparse.Namespace) -> int:
             for page, picture in pictures(source):
                 shown_at = picture.header.dpi[0] if picture.header.dpi else None
                 report(source, analyze_pixels(picture.pixels, options.dpi or shown_at), page)
-        for text in dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, sdk.InputWarning)):
+        for text in dict.fromkeys(input_warnings(caught)):
             print(f"warning: {source}: {text}", file=sys.stderr)
 
     for source, _ in find_sources(options.inputs, suffixes=formats.RESTORED_SUFFIXES):

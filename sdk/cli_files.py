@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from sdk import errors
 from sdk.batch import Job, Outcome, passed_over, run_jobs, why_locked
 from sdk.formats import READ_SUFFIXES
+from sdk.input_warnings import InputWarning
 
 INPUTS = "files, folders (with all below them), or quoted globs"
 
@@ -59,6 +61,25 @@ def by_page(texts: Sequence[Sequence[str]]) -> list[str]:
         return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
     return [text if len(on) == len(texts) else f"page{'s' if len(on) > 1 else ''} {named(on)}: {text}" for text, on in pages.items()]
+
+
+def input_warnings(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    """The texts of those about pictures."""
+    return [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
+
+
+def warned_by_page(run_file: Callable[[Callable[[int, int], None]], None]) -> list[str]:
+    """What ``run_file`` warns of, with the pages it is about; it is given what to call after each page."""
+    said: list[list[str]] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputWarning)
+
+        def note(done: int, total: int) -> None:
+            said.append(input_warnings(caught))
+            caught.clear()
+
+        run_file(note)
+    return by_page(said) + input_warnings(caught)
 
 
 def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]], suffixes: Collection[str] = READ_SUFFIXES) -> int:

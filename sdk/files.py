@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageSequence, PngImagePlugin
 
-from sdk import video
-from sdk.captions import png_xmp, with_captions
+from sdk import jpeg2000, video
+from sdk.captions import plain_xmp, png_xmp, with_captions
 from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
 from sdk.formats import PNM, format_for, is_deep, why_not
@@ -36,7 +36,6 @@ from sdk.images import (
     to_unit,
     upright,
 )
-from sdk.jpeg2000 import icc_profile
 from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, is_reduced, lacks_directory, write_deep_pages, write_pages
 from sdk.whole_files import whole_file
 
@@ -125,7 +124,9 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
         if len(pages) > 1 and not deep:  # frames that tell no duration have none; what has pages is TIFF
             pages = [replace(page, duration=page.duration or 0.0) for page in pages]
         if image.format == "JPEG2000":
-            pages = [replace(page, header=replace(page.header, icc_profile=icc_profile(data))) for page in pages]
+            packet = jpeg2000.xmp(data)
+            told = {"icc_profile": jpeg2000.icc_profile(data), "xmp": packet and plain_xmp(packet)}
+            pages = [replace(page, header=replace(page.header, **told)) for page in pages]
         if image.format == "GIF":
             pages = plain_frames(pages)  # Pillow gives the later frames of a grey GIF as RGB, and of an opaque one as RGBA
     outlines = [page.outline() for page in pages]  # so that damage of any is told now, not in the midst of the work

@@ -103,7 +103,7 @@ def header_of(image: Image.Image, orientation: int = 1) -> Header:
         dpi, icc_profile, kept = _tiff_resolution(tags), tags.get(ICC_PROFILE), KEPT_TIFF_TAGS
     else:
         dpi, icc_profile, kept = resolution(image.info.get("dpi")), image.info.get("icc_profile"), None
-        if image.format == "WEBP":
+        if not dpi:  # WebP says it in EXIF alone, others may
             with contextlib.suppress(Exception):  # values are parsed when they are asked for
                 dpi = _tiff_resolution(exif_of(image))
     if dpi and orientation in (5, 6, 7, 8):

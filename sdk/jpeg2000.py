@@ -1,4 +1,4 @@
-"""JPEG 2000: the ICC profile in its boxes (ISO/IEC 15444-1, annex I), which Pillow does not read."""
+"""JPEG 2000: the ICC profile and XMP in its boxes (ISO/IEC 15444-1, annex I), which Pillow does not read."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from collections.abc import Iterator
 ICC_METHODS = (2, 3)
 """Of a colour box: a profile of restricted kind, or (JPX) of any."""
 
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
 
 def icc_profile(data: bytes) -> bytes | None:
     """The profile of a file's bytes; None where it has none, or is a bare codestream."""
     header = next(_boxes(data, b"jp2h"), b"")
     return next((colour[3:] for colour in _boxes(header, b"colr") if colour[:1] and colour[0] in ICC_METHODS), None)
+
+
+def xmp(data: bytes) -> bytes | None:
+    """The packet of a file's bytes; None where it has none."""
+    return next((box[16:] for box in _boxes(data, b"uuid") if box[:16] == XMP_UUID), None)
 
 
 def _boxes(data: bytes, kind: bytes) -> Iterator[bytes]:

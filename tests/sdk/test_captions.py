@@ -155,6 +155,48 @@ def test_an_orientation_that_only_xmp_tells_is_applied():
     assert b'tiff:Orientation="1"' in xmp
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
+def test_other_encodings_become_utf_8(encoding):
+    xmp, _, _ = header_after(written("TIFF", (ATTRIBUTES % 1).decode().encode(encoding)), "PNG")
+    assert xmp == ATTRIBUTES % 1
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ATTRIBUTES.replace(b"tiff:", b"t:").replace(b"xmlns:tiff", b"xmlns:t"),
+        ELEMENTS.replace(b"<tiff:Orientation>", b'<tiff:Orientation rdf:datatype="integer">'),
+        ATTRIBUTES.replace(b'tiff:Orientation="%d"', b"tiff:Orientation = '%d'"),
+    ],
+    ids=["prefix", "attribute of an element", "quotes"],
+)
+def test_an_orientation_in_other_words_is_set_right_too(packet):
+    assert captions.upright_xmp(packet % 6) == packet % 1
+
+
+def test_a_reference_to_an_extension_is_dropped_with_the_extension():
+    note = b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="0123456789ABCDEF" tiff:ImageWidth'
+    xmp, _, _ = header_after(written("JPEG", (ATTRIBUTES % 1).replace(b"tiff:ImageWidth", note)))
+    assert xmp == (ATTRIBUTES % 1).replace(b"tiff:ImageWidth", b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" tiff:ImageWidth')
+
+
+@pytest.mark.parametrize("target", ["PNG", "TIFF"])
+def test_xmp_of_jpeg_2000_stays(target):
+    box = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + ATTRIBUTES % 1
+    data = written("JPEG2000", None) + struct.pack(">I", len(box) + 8) + b"uuid" + box
+    assert header_after(data, target)[0] == ATTRIBUTES % 1
+
+
+def test_a_resolution_that_only_exif_tells_is_scaled_too(tmp_path):
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = 300.0, 300.0, 2
+    (tmp_path / "page.png").write_bytes(written("PNG", None, exif=exif.tobytes()))
+    sdk.InverseHalftoner("scan", scale=0.5).run_file(tmp_path / "page.png", tmp_path / "half.jpg")
+    with Image.open(tmp_path / "half.jpg") as half:
+        assert half.info["dpi"] == (150, 150)
+        assert half.getexif()[282] == 150
+
+
 def test_a_scaled_picture_says_its_own_size_and_resolution(tmp_path):
     (tmp_path / "page.jpg").write_bytes(written("JPEG", ATTRIBUTES % 1, dpi=(300, 300)))
     sdk.InverseHalftoner("scan", scale=0.5).run_file(tmp_path / "page.jpg", tmp_path / "half.png")

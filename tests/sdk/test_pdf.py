@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -202,24 +205,64 @@ def left_alone(document: Document, tmp_path: Path) -> bytes:
         return restored.pages[0].Resources.XObject["/Im0"].read_raw_bytes()
 
 
+LAB = Array([Name.Lab, Dictionary(WhitePoint=[0.95, 1, 1.09])])
+BLACK_INK = Array([Name.Separation, Name.Black, Name.DeviceGray, Dictionary(FunctionType=2, Domain=[0, 1], N=1, C0=[1], C1=[0])])
+TWO_COLOURS = Array([Name.Indexed, Name.DeviceRGB, 1, pikepdf.String(b"\xff\xff\xff\0\0\0")])
+DEEP_JPEG_2000 = cv2.imencode(".jp2", COLOURS.astype(np.uint16) * 257)[1].tobytes()
+FAX = struct.pack(">H", 0x0010) * 40
+
+
 @pytest.mark.parametrize(
-    ("entries", "reason"),
+    ("samples", "entries", "reason"),
     [
-        ({"ColorSpace": Name.DeviceCMYK}, "CMYK"),
-        ({"Mask": Array([0, 0])}, "transparent"),
-        ({"Filter": Name.DCTDecode}, "cannot be decoded"),
-        ({"Width": 99999, "Height": 99999}, "more than allowed"),
+        (RAMP.tobytes() * 4, {"ColorSpace": Name.DeviceCMYK}, "CMYK"),
+        (RAMP.tobytes(), {"Mask": Array([0, 0])}, "transparent"),
+        (b"no JPEG", {"Filter": Name.DCTDecode}, "cannot be decoded"),
+        (RAMP.tobytes(), {"Width": 99999, "Height": 99999}, "more than allowed"),
+        (encoded(RAMP, "JPEG"), {"Filter": Name.DCTDecode, "Decode": Array([1, 0])}, "turned over"),
+        (encoded(COLOURS, "JPEG"), {"Filter": Name.DCTDecode, "ColorSpace": LAB}, "Lab"),
+        (encoded(RAMP, "JPEG2000"), {"Filter": Name.JPXDecode, "ColorSpace": BLACK_INK}, "Separation"),
+        (encoded(RAMP // 255, "JPEG2000"), {"Filter": Name.JPXDecode, "ColorSpace": TWO_COLOURS}, "palette"),
+        (DEEP_JPEG_2000, {"Filter": Name.JPXDecode, "ColorSpace": Name.DeviceRGB}, "of 16 bits"),
+        (COLOURS.tobytes() * 2, {"ColorSpace": Name.DeviceRGB, "BitsPerComponent": 16}, "16 bits"),
+        (RAMP.tobytes(), {"ColorSpace": TWO_COLOURS, "Decode": Array([255, 0])}, "turned over"),
+        (FAX, {"ColorSpace": TWO_COLOURS, "BitsPerComponent": 1, "Filter": Name.CCITTFaxDecode}, "palette"),
+        (RAMP.tobytes(), {"Width": Name.Foo}, "."),
     ],
+    ids=str,
 )
-def test_what_is_not_read_is_left_with_a_warning_and_the_rest_goes_on(entries, reason, tmp_path):
+def test_what_would_be_read_wrong_is_left_with_a_warning_and_the_rest_goes_on(samples, entries, reason, tmp_path):
     document = Document()
-    samples = RAMP.tobytes() * 4
     document.page(document.image(RAMP, samples, **entries))
     with pytest.warns(PictureLeftWarning, match=reason):
         assert left_alone(document, tmp_path) == samples
 
 
-def test_stencils_and_specks_are_left_without_a_word(tmp_path, recwarn):
+def test_entries_that_lead_nowhere_are_passed_over(tmp_path):
+    document = Document()
+    document.page(document.image(RAMP))
+    things = document.pdf.pages[0].Resources.XObject
+    things.Im1 = document.stream(b"")
+    things.Im2 = 7
+    document.page()
+    document.pdf.pages[1].Resources.XObject = Array([1])
+    source = document.save(tmp_path / "cut.pdf")
+    source.write_bytes(re.sub(rb"/Im1 \d+ 0 R", b"/Im1 99 0 R", source.read_bytes()))
+    pdf.restore_pdf(source, tmp_path / "out.pdf", inverted)
+    np.testing.assert_array_equal(shown(tmp_path / "out.pdf"), 255 - RAMP)
+
+
+def test_a_picture_in_a_pattern_is_restored(tmp_path):
+    document = Document()
+    document.page()
+    resources = Dictionary(XObject=Dictionary(Im0=document.image(RAMP)))
+    document.pdf.pages[0].Resources.Pattern = Dictionary(P0=document.stream(CONTENT, PatternType=1, Resources=resources))
+    with pikepdf.open(made(document, tmp_path)) as restored:
+        image = restored.pages[0].Resources.Pattern.P0.Resources.XObject.Im0
+        np.testing.assert_array_equal(np.array(pikepdf.PdfImage(image).as_pil_image()), 255 - RAMP)
+
+
+def test_small_stencils_and_specks_are_left_without_a_word(tmp_path, recwarn):
     document = Document()
     stencil = document.stream(bytes(6 * 40), Subtype=Name.Image, Width=48, Height=40, BitsPerComponent=1, ImageMask=True)
     document.page(stencil, document.image(RAMP[:4, :4]))
@@ -227,10 +270,36 @@ def test_stencils_and_specks_are_left_without_a_word(tmp_path, recwarn):
     assert not [warning for warning in recwarn if issubclass(warning.category, sdk.InputWarning)]
 
 
+def test_a_scan_stored_as_a_stencil_is_told(tmp_path):
+    document = Document()
+    document.page(document.stream(bytes(20 * 160), Subtype=Name.Image, Width=160, Height=160, BitsPerComponent=1, ImageMask=True))
+    with pytest.warns(PictureLeftWarning, match="stencil"):
+        assert left_alone(document, tmp_path) == bytes(20 * 160)
+
+
+@pytest.mark.parametrize(
+    ("content", "unit", "dpi"),
+    [
+        (b"q 0 1 -1 0 120 0 cm 96 0 0 80 0 0 cm /Im0 Do Q", 1, (36, 36)),  # turned by 90 degrees
+        (b"q 48 0 0 40 0 0 cm /Im0 Do Q q 4.8 0 0 4 0 0 cm /Im0 Do Q", 1, (72, 72)),  # and as a thumbnail
+        (b"48 0 0 40 0 0 cm /Im0 Do", 2, (36, 36)),
+        (b"Q Q /Im0 Do Do", 1, None),
+        (b"\xff /Im0 Tj Do", 1, None),
+    ],
+)
+def test_dpi_is_that_of_the_place_on_the_page(content, unit, dpi, tmp_path):
+    document = Document()
+    document.page(document.image(RAMP))
+    page = document.pdf.pages[0]
+    page.Contents, page.UserUnit = document.stream(content), unit
+    ((_, picture),) = pdf.pictures(document.save(tmp_path / "book.pdf"))
+    assert picture.header.dpi == (dpi and pytest.approx(dpi))
+
+
 def test_no_picture_at_all_is_told(tmp_path):
     document = Document()
     document.page()
-    with pytest.warns(PictureLeftWarning, match="no picture"):
+    with pytest.warns(PictureLeftWarning, match="No picture"):
         assert made(document, tmp_path).exists()
 
 
@@ -312,6 +381,11 @@ def test_restore_does_books_in_folders(book, tmp_path, capsys):
     np.testing.assert_array_equal(shown(book, 1), shown(output / "book.pdf", 1))
 
 
+def test_expand_tells_what_it_leaves_and_where(book, tmp_path, capsys):
+    assert cli.main(["expand", str(book), "-o", str(tmp_path / "out.pdf")]) == 0
+    assert f"warning: {book}: page 3: A picture is left as it is" in capsys.readouterr().err
+
+
 def test_scale_changes_the_picture_and_not_the_page(book, tmp_path):
     target = tmp_path / "half.pdf"
     with pytest.warns(sdk.InputWarning):
@@ -333,7 +407,7 @@ def test_analyze_says_what_each_picture_is_and_at_which_resolution(book, capsys)
     with pytest.warns(PictureLeftWarning):
         found = list(pdf.pictures(book))
     assert [page for page, _ in found] == [1, 2]
-    assert found[0][1].header.dpi == (192, 192)  # 192x160 px on an inch and 60 points
+    assert found[0][1].header.dpi == pytest.approx((192, 192))  # 192x160 px on an inch and 60 points
 
 
 def test_other_commands_pass_books_over(book, tmp_path, capsys):
