@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from sdk.catalog import released_for
+
 ROOT = Path(__file__).parents[2]
+EXPANDERS = released_for("bit-depth-expansion")
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import runpy
-import urllib.error
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import cv2
-import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -22,17 +16,16 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import sdk
-from demo import about, app, batch, benchmark, expand, halftone, models, restore
-from demo.lpips import LEAST_SIDE, lpips
+from demo import models
+from demo.lpips import lpips
 from demo.pictures import psnr, ssim
-from demo.workspace import FOLDER, end_session, given, new_folder, public_text
 from sdk.catalog import released_for
 from sdk.files import read
 from sdk.halftoning.palettes import quantise_bits
-from tests.demo.conftest import ROOT, Server
+from tests.demo.conftest import EXPANDERS, ROOT, Server
 
 SAMPLES = ROOT / "docs" / "samples"
-EXPANDERS = released_for("bit-depth-expansion")
+
 HALFTONERS = released_for("halftoning")
 REQUESTS, CLIENTS, WARM = 50, 4, 10
 
@@ -267,138 +260,3 @@ def test_many_requests_are_kept_apart_and_memory_is_flat(server: Server, white: 
     assert all(np.array_equal(answer, restorer.run(crop)) for answer, crop in zip(answers, crops))
     assert grown < 1.1, f"memory grew to {grown:.2f} times {megabytes:.0f} MB"
     print(f"memory after {WARM} requests {megabytes:.0f} MB, after {REQUESTS} {grown:.3f} times that")
-
-
-def test_messages_lose_the_folders_of_the_server() -> None:
-    assert public_text(f"{FOLDER}/0a1b/my scan.tif is empty") == "my scan.tif is empty"
-    assert public_text("nothing to hide") == "nothing to hide"
-
-
-def test_old_results_go(tmp_path: Path) -> None:
-    visitor = gr.Request(session_hash="../../a visitor")
-    old = new_folder(visitor)
-    os.utime(old, (0, 0))
-    fresh = new_folder(visitor)
-    assert FOLDER in fresh.parents
-    assert fresh.is_dir()
-    assert not old.exists()
-    end_session(visitor)
-    assert not fresh.exists()
-
-
-def test_pages_are_counted_one_by_one(tmp_path: Path) -> None:
-    small, large = Image.new("1", (16, 16)), Image.new("1", (8000, 8000))
-    small.save(tmp_path / "book.tif", save_all=True, append_images=[large], compression="group4")
-    with pytest.raises(gr.Error, match="64 megapixels"):
-        given(str(tmp_path / "book.tif"))
-    view = Image.new("L", (6000, 5000))
-    view.save(tmp_path / "two views.jpg", "MPO", save_all=True, append_images=[view])
-    assert given(str(tmp_path / "two views.jpg")).name == "two views.jpg"  # the second is never read
-
-
-def test_a_batch_ends_with_its_tab_and_outlives_its_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor, sources = gr.Request(session_hash="leaves"), [tmp_path / f"{i}.png" for i in range(3)]
-    for source in sources:
-        Image.new("1", (64, 64)).save(source)
-    seen: list[Path] = []
-
-    def restore(path: Path, restored: Path, model: str) -> SimpleNamespace:
-        seen.append(path)
-        for source in sources:
-            source.unlink(missing_ok=True)
-        Image.open(path).save(restored)
-        return SimpleNamespace(warnings=[])
-
-    monkeypatch.setattr(models, "restore_file", restore)
-    report, archive = batch.batch([str(source) for source in sources], request=visitor)
-    assert "3 of 3 files restored." in report
-    assert sorted(path.name for path in Path(archive).parent.iterdir()) == [".open", "restored.zip"]
-    for source in sources:
-        Image.new("1", (64, 64)).save(source)
-    seen.clear()
-
-    def closed_meanwhile(path: Path, restored: Path, model: str) -> SimpleNamespace:
-        picture = path.read_bytes()
-        end_session(visitor)
-        restored.parent.mkdir(parents=True)  # as writers do
-        restored.write_bytes(picture)
-        seen.append(restored)
-        return SimpleNamespace(warnings=[])
-
-    monkeypatch.setattr(models, "restore_file", closed_meanwhile)
-    with pytest.raises(gr.Error, match="tab was closed"):
-        batch.batch([str(source) for source in sources], request=visitor)
-    (left,) = seen
-    assert not left.parent.exists()
-    with pytest.raises(gr.Error, match="201 files are too many"):
-        batch.batch(["x.png"] * 201, request=visitor)
-
-
-def test_benchmark_measures_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "SIZES", (64, 96))
-    table, chart = benchmark.benchmark()
-    assert list(chart["picture"]) == [f"{name}, {size} x {size}" for name in sdk.releases() for size in (64, 96)]
-    assert (chart["seconds"] > 0).all()
-    assert table.count("\n") == len(chart) + 1
-
-
-def test_the_tab_that_expands_is_there_when_a_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert EXPANDERS == models.expanders() != ()
-    assert "Expand bits" in app.TABS
-    with monkeypatch.context() as patched:
-        patched.setattr(models, "expanders", lambda: ())
-        without = runpy.run_path(str(ROOT / "demo" / "app.py"))["TABS"]
-    assert list(without) == [name for name in app.TABS if name != "Expand bits"]
-
-
-def test_all_that_computes_shares_one_place() -> None:
-    """What does not, only shows and hides fields: a new event is to be thought about."""
-    computing = {module.__name__.split(".")[1] for module in (restore, expand, halftone, batch, benchmark)}
-    page = app.build()
-    assert not page.api_open  # else clients may go past the queue
-    events = list(page.fns.values())
-    shared = {event.name for event in events if (event.concurrency_id, event.concurrency_limit) == ("device", 1) and event.queue}
-    assert shared == computing
-    others = {event.name for event in events if event.name not in shared}
-    assert others <= {None, "<lambda>", "show", "_take_example", "_show_parameters", "end_session"}
-    assert {event.name for event in events if event.api_visibility == "public"} == computing - {"benchmark"}
-
-
-def test_every_parameter_of_the_methods_has_a_field_and_every_model_is_told_about() -> None:
-    with gr.Blocks():
-        assert all(halftone._parameter_field(name, default) for name, default in halftone.PARAMETERS.items())
-        for name in sdk.releases():
-            assert "Trained on" in about._model(name)
-        menu = [value for _, value in models.model_menu().choices]
-    assert menu == ["auto", *released_for("inverse-halftoning")]
-
-
-def test_lpips_is_that_of_the_training(data: Path, photo: np.ndarray) -> None:
-    metrics = pytest.importorskip("training.metrics", reason="compared with the training's own LPIPS, which needs torch")
-    trained = metrics.Lpips(data / "alexnet_features_lpips_fp16.npz")
-    colour = np.dstack([photo[:200, :300], photo[100:300, 100:400], photo[:200, 200:500]])
-    for picture in (photo[:97, :131], colour):
-        noisy = np.clip(picture + np.random.default_rng(0).normal(0, 20, picture.shape), 0, 255).astype(np.uint8)
-        assert lpips(picture.astype(float), noisy.astype(float)) == pytest.approx(trained(picture, noisy), abs=1e-3)
-
-
-def test_lpips_by_its_behaviour(photo: np.ndarray) -> None:
-    exact = photo.astype(float)
-    assert lpips(exact, exact) == 0
-    distances = [lpips(exact, cv2.GaussianBlur(exact, (0, 0), sigma)) for sigma in (1, 3)]
-    assert 0.01 < distances[0] < distances[1] < 1
-    small = exact[:LEAST_SIDE, :LEAST_SIDE]
-    assert lpips(small, small) == 0
-    assert lpips(small[1:], small[1:]) is None
-    assert lpips(np.zeros((4000, 3001)), np.zeros((4000, 3001))) is None
-
-
-def test_ssim_and_psnr(photo: np.ndarray) -> None:
-    exact = photo.astype(float)
-    assert psnr(exact, exact) == float("inf")
-    assert ssim(exact, exact) == pytest.approx(1)
-    assert ssim(exact[:10], exact[:10]) is None
-    assert psnr(exact, exact + 1) == pytest.approx(48.13, abs=0.01)
-    metrics = pytest.importorskip("training.metrics", reason="compared with the training's own SSIM, which needs torch")
-    noisy = np.clip(exact + np.random.default_rng(0).normal(0, 20, exact.shape), 0, 255)
-    assert ssim(exact, noisy) == pytest.approx(metrics.ssim(exact, noisy), abs=1e-9)

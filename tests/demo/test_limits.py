@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 from PIL import Image
 
 from demo import app, batch, models
-from demo.workspace import check_open, end_session, given, new_folder
+from demo.workspace import FOLDER, check_open, end_session, given, new_folder, public_text
 from tests.conftest import SAMPLES
 
 
@@ -86,6 +88,71 @@ def test_what_is_made_after_the_tab_was_closed_goes(visitor: gr.Request) -> None
     with pytest.raises(gr.Error, match="tab was closed"):
         check_open(folder)
     assert not folder.exists()
+
+
+def test_messages_lose_the_folders_of_the_server() -> None:
+    assert public_text(f"{FOLDER}/0a1b/my scan.tif is empty") == "my scan.tif is empty"
+    assert public_text("nothing to hide") == "nothing to hide"
+
+
+def test_old_results_go(tmp_path: Path) -> None:
+    visitor = gr.Request(session_hash="../../a visitor")
+    old = new_folder(visitor)
+    os.utime(old, (0, 0))
+    fresh = new_folder(visitor)
+    assert FOLDER in fresh.parents
+    assert fresh.is_dir()
+    assert not old.exists()
+    end_session(visitor)
+    assert not fresh.exists()
+
+
+def test_pages_are_counted_one_by_one(tmp_path: Path) -> None:
+    small, large = Image.new("1", (16, 16)), Image.new("1", (8000, 8000))
+    small.save(tmp_path / "book.tif", save_all=True, append_images=[large], compression="group4")
+    with pytest.raises(gr.Error, match="64 megapixels"):
+        given(str(tmp_path / "book.tif"))
+    view = Image.new("L", (6000, 5000))
+    view.save(tmp_path / "two views.jpg", "MPO", save_all=True, append_images=[view])
+    assert given(str(tmp_path / "two views.jpg")).name == "two views.jpg"  # the second is never read
+
+
+def test_a_batch_ends_with_its_tab_and_outlives_its_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, sources = gr.Request(session_hash="leaves"), [tmp_path / f"{i}.png" for i in range(3)]
+    for source in sources:
+        Image.new("1", (64, 64)).save(source)
+    seen: list[Path] = []
+
+    def restore(path: Path, restored: Path, model: str) -> SimpleNamespace:
+        seen.append(path)
+        for source in sources:
+            source.unlink(missing_ok=True)
+        Image.open(path).save(restored)
+        return SimpleNamespace(warnings=[])
+
+    monkeypatch.setattr(models, "restore_file", restore)
+    report, archive = batch.batch([str(source) for source in sources], request=visitor)
+    assert "3 of 3 files restored." in report
+    assert sorted(path.name for path in Path(archive).parent.iterdir()) == [".open", "restored.zip"]
+    for source in sources:
+        Image.new("1", (64, 64)).save(source)
+    seen.clear()
+
+    def closed_meanwhile(path: Path, restored: Path, model: str) -> SimpleNamespace:
+        picture = path.read_bytes()
+        end_session(visitor)
+        restored.parent.mkdir(parents=True)  # as writers do
+        restored.write_bytes(picture)
+        seen.append(restored)
+        return SimpleNamespace(warnings=[])
+
+    monkeypatch.setattr(models, "restore_file", closed_meanwhile)
+    with pytest.raises(gr.Error, match="tab was closed"):
+        batch.batch([str(source) for source in sources], request=visitor)
+    (left,) = seen
+    assert not left.parent.exists()
+    with pytest.raises(gr.Error, match="201 files are too many"):
+        batch.batch(["x.png"] * 201, request=visitor)
 
 
 def test_texts_stand_out_from_their_grounds() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for engines and GPUs."""
+"""Fixtures for pictures, the command line, engines and GPUs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from sdk import catalog
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
-from sdk.engines import installed_flavours, known_gpus
+from sdk.engines import BuildOptions, installed_flavours, known_gpus
 from sdk.errors import DeviceError, MissingDependencyError
 from sdk.images import to_unit
 from sdk.metadata import ModelMetadata
 from sdk.noise import noise_field
+from tests.sdk.fake_tensorrt import fake_trt
+from tests.sdk.host_gpu import library
 
+__all__ = ["fake_trt", "library"]  # fixtures that are defined beside what they are made of
+
+RTX = BuildOptions(flavour="tensorrt-rtx")
 SMALL = ModelMetadata(
     name="small",
     task="inverse-halftoning",
@@ -33,6 +38,33 @@ SMALL = ModelMetadata(
     tile=64,
     halo=4,
 )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def dots(white: np.ndarray, request: pytest.FixtureRequest) -> np.ndarray:
+    """bool 64x64 of the sample; a module that wants another side has it as its SIDE."""
+    side = getattr(request.module, "SIDE", 64)
+    return white[200 : 200 + side, 300 : 300 + side].copy()
+
+
+@pytest.fixture(scope="module")
+def colour_dots(white: np.ndarray) -> np.ndarray:
+    """bool 64x64x3, another part of the sample in each channel."""
+    return np.stack([white[y : y + 64, 300:364] for y in (100, 200, 300)], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def colour(photo: np.ndarray) -> np.ndarray:
+    """uint8 512x768x3: the grey photograph in false, smooth colours."""
+    warm = np.linspace(0.5, 1, photo.shape[1])
+    return np.stack([photo, photo * warm, 255 - photo * warm[::-1]], axis=-1).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +207,18 @@ def catalog_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     yield make
     releases.cache_clear()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test of a module that uses it touches the user's cache."""
+    monkeypatch.setenv("INVERSE_HALFTONER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "engines"
+
+
+@pytest.fixture(scope="session")
+def rtx() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs the tensorrt-rtx wheel (pip install tensorrt-rtx)")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,15 @@
+"""Work in two threads at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+def in_threads(work: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
