@@ -19,6 +19,10 @@ from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
 from sdk.network import check_tiles
 from sdk.noise import check_seed
+from sdk.plain_dots import find_two_levels
+
+COARSE = 9
+"""px; the largest cells of clustered dots that 1-bit networks restore as well as one for print."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,11 @@ class AutoNetwork:
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.
-        jointly = analysis.method is not None and not is_grey(cut)
-        choice = self.choice = Choice(analysis, None if left_alone else model_for(analysis.kind, jointly))
+        levels = find_two_levels(cut)
+        jointly = analysis.method is not None and not is_grey(cut) and not (levels and levels.two_colours)
+        # Networks for dots of any method know no large cells of clustered dots; to one for print they are a screen.
+        coarse = analysis.kind == "ordered" and analysis.method is None and (analysis.period or 0) > COARSE and analysis.enlarged == 1
+        choice = self.choice = Choice(analysis, None if left_alone else model_for("screen" if coarse else analysis.kind, jointly))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:

@@ -21,6 +21,8 @@ from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
 from sdk.network import Network
 from sdk.palette_room import keep_to_palette
+from sdk.plain_dots import find_repetition, find_two_levels
+from sdk.resizing import resize
 from sdk.screen_residue import remove_residue, screen_frequencies
 
 TWO_LEVEL_KINDS = {"dither", "ordered"}
@@ -65,10 +67,15 @@ class HalftoneNetwork(Network):
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8.
 
         A model that knows screens of some periods only gets a coarser or finer one resized, and the result is resized
-        back. ``analysis`` saves measuring the period, where it is known already. ``seed`` is of the noise, where the model needs it.
+        back. One that knows clean dots only gets each dot once, in black and white (``sdk.plain_dots``). ``analysis`` saves measuring the
+        period, where it is known already. ``seed`` is of the noise, where the model needs it.
         """
         if self.metadata.periods is None:
             if self.threshold is None and set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
+                if repeated := find_repetition(pixels):
+                    return repeated.enlarge(self.restore(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
+                if levels := find_two_levels(pixels):
+                    return levels.between(self.restore(levels.spread(pixels), analysis, seed))
                 warn_if_not_two_levels(pixels)
             if self.metadata.methods and not self.metadata.conditions:
                 warn_if_other_method(pixels, self.threshold or 0.5, self.metadata.name, self.metadata.methods)
@@ -174,14 +181,3 @@ def luma(pixels: np.ndarray) -> np.ndarray:
     """float32 HxW, 0..255."""
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(from_unit(to_unit(pixels), np.uint8), cv2.COLOR_RGB2GRAY)
     return to_unit(grey) * np.float32(255)
-
-
-def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """To height x width: means of areas where that is smaller, cubic where it is larger; bool becomes uint8."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    if pixels.dtype == np.bool_:
-        pixels = from_unit(to_unit(pixels), np.uint8)
-    smaller = height <= pixels.shape[0] and width <= pixels.shape[1]
-    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    return np.clip(resized, 0, 1) if pixels.dtype == np.float32 else resized

@@ -12,9 +12,10 @@ from typing import Any
 from sdk.auto import AutoNetwork, Choice
 from sdk.cuda.device_array import DeviceArray, is_device_array
 from sdk.errors import OptionError
-from sdk.halftone_network import HalftoneNetwork, resize
+from sdk.halftone_network import HalftoneNetwork
 from sdk.images import Picture
 from sdk.metadata import ModelMetadata
+from sdk.resizing import resize
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
 

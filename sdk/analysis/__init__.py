@@ -11,7 +11,7 @@ full-resolution windows, those with the most texture.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Real
 from typing import TypeAlias
 
@@ -20,62 +20,35 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.analysis.levels import GREY_GAP, MOSTLY, distinct_colors, distinct_levels, find_dither, is_toned, level_counts, regular_grid
+from sdk.analysis.levels import (
+    GREY_GAP,
+    MOSTLY,
+    busy_level_counts,
+    distinct_colors,
+    distinct_levels,
+    find_dither,
+    is_toned,
+    level_counts,
+    regular_grid,
+)
 from sdk.analysis.methods import find_method
+from sdk.analysis.result import KINDS, Analysis
 from sdk.analysis.rules import without_rules
 from sdk.analysis.screens import OF_DOTS, Screen, find_screen
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError
+from sdk.halftoning.error_diffusion import KERNELS
 from sdk.headers import resolution
 from sdk.images import ImageLike, from_unit, is_grey, no_picture, picture_from_array, picture_from_pil, to_unit
+from sdk.plain_dots import find_repetition, find_two_levels
 
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
 
-KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
+__all__ = ["KINDS", "Analysis", "analyze", "analyze_pixels"]
 
 Windows: TypeAlias = list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What was found in a picture. ``None`` stands for what its kind does not have."""
-
-    kind: str
-    """One of ``KINDS``."""
-    confidence: float
-    """0..1; about 0.5 where it is a close call."""
-    period: float | None = None
-    """Of the screen or the ordered matrix, px."""
-    angle: float | None = None
-    """Of the screen, degrees in [0, 90), counter-clockwise from the x axis; of line screens, across the lines, in [0, 180)."""
-    lpi: float | None = None
-    """Lines an inch, where the resolution is known."""
-    bits: int | None = None
-    """Bits a channel: 1 for pictures of two levels, 1..6 for few-bit ones."""
-    colors: int | None = None
-    """Distinct colours of a palette."""
-    method: str | None = None
-    """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
-
-    def __str__(self) -> str:
-        details = {
-            "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})",
-            "ordered": f"1-bit ordered dither, {self.period:g} px matrix" if self.period else "1-bit ordered dither",
-            "screen": "AM screen" + self._screen(),
-            "palette": f"palette of {self.colors} colours",
-            "few-bit": f"{self.bits} bit{'s' if self.bits != 1 else ''} a channel, without dither",
-            "line-art": "1-bit text or line art, without halftone",
-            "continuous": "continuous tone",
-        }
-        return f"{details[self.kind]}, confidence {self.confidence:.2f}"
-
-    def _screen(self) -> str:
-        if self.period is None or self.angle is None:
-            return ""
-        resolution = f" ({self.lpi:.0f} lpi at {self.lpi * self.period:.0f} dpi)" if self.lpi else ""
-        return f", period {self.period:.2f} px at {self.angle:.0f} degrees{resolution}"
 
 
 def analyze(image: ImageLike, dpi: float | None = None) -> Analysis:
@@ -99,6 +72,10 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     """The same for HxW or HxWx3 pixels: bool, uint8, uint16, or float32 in [0, 1]."""
     if dpi is not None and not (isinstance(dpi, Real) and not isinstance(dpi, bool) and 0 < dpi < np.inf):
         raise OptionError(f"dpi is {dpi!r}; it must be a number above 0.")
+    if repeated := find_repetition(pixels):
+        found = analyze_pixels(repeated.undo(pixels), None if dpi is None else dpi / repeated.times)
+        if found.kind in ("dither", "ordered"):
+            return replace(found, enlarged=repeated.times)
     large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
     if windows[0].ndim == 3 and all(is_grey(window) for window in windows):
@@ -106,11 +83,30 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
-            low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
-            return replace(found, method=find_method(pixels, float(low + high) / 2 / 255 if high > low else 0.5))
-        if found:
+            return replace(found, method=_method(pixels, windows, found.period))
+        if found and not (found.kind == "palette" and _is_finer(pixels)):
             return found
     return _judge_spectrum(windows, dpi)
+
+
+def _method(pixels: np.ndarray, windows: Windows, period: float | None) -> str | None:
+    """What placed the dots of a dither; no matrix of another size than was found."""
+    if levels := find_two_levels(pixels):
+        method = find_method(levels.spread(pixels))
+    else:
+        low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
+        method = find_method(pixels, float(low + high) / 2 / 255 if high > low else 0.5)
+    if method is not None and method.startswith("clustered-dot") and period is not None and not method.endswith(f"x{period:g}"):
+        return None
+    return method
+
+
+def _is_finer(pixels: np.ndarray) -> bool:
+    """Whether 8 bits, by which colours are counted, are too few for it."""
+    if pixels.dtype in (np.bool_, np.uint8):
+        return False
+    values = to_unit(pixels)
+    return bool(np.abs(values - from_unit(values, np.uint8) / np.float32(255)).max() > 1e-4)
 
 
 def _planes(windows: Windows) -> list[Windows]:
@@ -136,8 +132,10 @@ def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     """Beside the two levels a 1-bit dither may have a caption, a stamp or a stray pixel of others."""
     channels = _planes(windows)
     counts = [level_counts(planes) for planes in channels]
-    ends = [np.sort(np.argsort(of_channel)[-2:]) for of_channel in counts]
-    if any(of_channel[pair].sum() < MOSTLY * of_channel.sum() for of_channel, pair in zip(counts, ends)):
+    busy = [busy_level_counts(planes) for planes in channels]  # a mat or a frame of a third level has no dots
+    ends = [np.sort(np.argsort(of_channel)[-2:]) for of_channel in busy]
+    shares = [max(some[pair].sum() / some.sum() for some in both) for pair, *both in zip(ends, counts, busy)]
+    if min(shares) < MOSTLY:
         return None
     cut = [[plane > pair.mean() for plane in planes] for planes, pair in zip(channels, ends)]
     found = _judge_dots(max(cut, key=_changes), dpi)
@@ -181,9 +179,17 @@ def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
         whiteness = measure_whiteness(planes) - 0.83
         if whiteness > 0:
             return Analysis("dither", min(_sure(margin, 0.12), _sure(whiteness, 0.03)), bits=1)
+        # Where a photograph goes beyond its two levels, diffusion does not get rid of its errors; its habits stay.
+        if _is_diffused(planes):
+            return Analysis("dither", _sure(margin, 0.12), bits=1)
         if texture.area > SPECKLED:  # but the speckles are those of the photograph
             return Analysis("few-bit", min(_sure(margin, 0.12), _sure(-whiteness, 0.03)), bits=1)
     return Analysis("line-art", _sure(max(0, min(-margin, -screen.margin / 20)), 0.1), bits=1)
+
+
+def _is_diffused(planes: Windows) -> bool:
+    method = find_method(max(planes, key=np.size))
+    return method is not None and method.removesuffix(", serpentine") in KERNELS
 
 
 def _is_of_mask(screen: Screen, planes: Windows) -> bool:
@@ -214,6 +220,8 @@ def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     if regular in (4, 8, 16, 32, 64):
         # The levels of bit depths are powers of two, those of palettes seldom; and contours of a smooth tone are steps.
         margin = (dither.roughness - 3.0) / 0.1
+        if regular == 8:  # whose dither shows by lone pixels, too; of more levels photographs have as many without it
+            margin = max(margin, (dither.singles - 0.2) / 0.03)
     if regular and (margin <= 0 or colors is None):
         screen = _find_in_any_channel(windows)
         if screen.margin > 3:

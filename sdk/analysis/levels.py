@@ -35,6 +35,14 @@ def level_counts(planes: Sequence[np.ndarray]) -> np.ndarray:
     return np.sum([np.bincount(plane.ravel(), minlength=256) for plane in planes], axis=0)
 
 
+def busy_level_counts(planes: Sequence[np.ndarray]) -> np.ndarray:
+    """``level_counts`` of the pixels that lie in no 3 x 3 px of one value: of dots and edges; of all, where there is no such pixel."""
+    square = np.ones((3, 3), np.uint8)
+    flat = ((cv2.erode(plane, square) == cv2.dilate(plane, square)).astype(np.uint8) for plane in planes)
+    busy = [plane[cv2.dilate(centres, square) == 0] for plane, centres in zip(planes, flat)]
+    return level_counts(busy if any(part.size for part in busy) else planes)
+
+
 def distinct_levels(planes: Sequence[np.ndarray]) -> np.ndarray:
     """The values that occur in uint8 planes, ascending."""
     return np.flatnonzero(level_counts(planes))

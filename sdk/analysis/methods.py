@@ -5,7 +5,8 @@ Every method has its own habits: what it puts next to what it has just put. So a
 compared with what each method does, counted over many photographs (``training.method_tables``): the method under which the picture
 is likeliest made it, if that is not much less likely than under the picture's own habits: no less than in 97 of 100 photographs that it
 did make. Otherwise the picture may be a page with text beside its dots: then the blocks that some method explains are judged without the
-rest. Else nobody is named: text, scans, methods not in the table, dots that were resized or turned.
+rest. Else nobody is named: text, scans, dots that were resized, most methods not in the table. Dots that were turned may be taken for
+those of another method.
 """
 
 from __future__ import annotations

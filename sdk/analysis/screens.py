@@ -206,4 +206,4 @@ def _vertex(level: np.ndarray, row: int, column: int) -> tuple[float, float]:
 
 def _polar(place: tuple[float, float], turn: int) -> tuple[float, float]:
     """(up, across) in bins -> period in px, angle in degrees [0, turn); after a turn of so many, the screen is the same."""
-    return BLOCK / float(np.hypot(*place)), float(np.rad2deg(np.arctan2(*place))) % turn
+    return BLOCK / float(np.hypot(*place)), round(float(np.rad2deg(np.arctan2(*place))), 2) % turn

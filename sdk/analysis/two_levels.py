@@ -13,6 +13,8 @@ from sdk.analysis.levels import BLOCK, block_means
 MATRICES, MASKS = range(2, 17), range(17, 65)
 """Sides of the matrices of ordered dither, and of the masks of blue noise, px."""
 POWERS = (2, 4, 8, 16)
+TELLING = 8_000
+"""Pixels that tell a matrix of 4 px from one of 8, which is the usual one."""
 TEXTURED = 0.03
 """Share of pixels that differ from a neighbour, above which a block is more than an edge."""
 DISPERSED = 0.08
@@ -136,12 +138,15 @@ def _densest(mask: np.ndarray, rows: int) -> slice:
 
 
 def _smallest_fitting(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
-    """The side of a matrix of Bayer's. Sides of 2 and 4 misfit by 25 at least where they are too small, else by 10 at most; of 8 and 16
-    the thresholds differ so little that only the misfit at twice the side shows what is much."""
+    """The side of a matrix of Bayer's. A side of 2 misfits by 17 at least where it is too small, else by 7 at most; one of 4 by the more,
+    the more pixels there are, and by so few as if it fitted where there are less than ``TELLING``. Of 8 and 16 the thresholds differ so
+    little that only the misfit at twice the side shows what is much."""
     inner = [(plane, _inside(mask)) for plane, mask in parts]
-    for side in POWERS[:2]:
-        if _misfit(inner, side) < 16:
-            return side
+    if _misfit(inner, 2) < 12:
+        return 2
+    pixels = sum(np.count_nonzero(mask) for _, mask in inner)
+    if pixels >= TELLING and _misfit(inner, 4) < np.clip(4.5 * (pixels / TELLING) ** 0.5, 4.5, 16):
+        return 4
     misfit = _misfit(parts, 8)
     return 8 if misfit < 1.8 or misfit < 2.2 * _misfit(parts, 16) else 16
 

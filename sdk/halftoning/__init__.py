@@ -92,7 +92,7 @@ METHODS: dict[str, Method] = {
         ),
         Method("bayer", "ordered", "dispersed dots, Bayer 1973; size 2, 4, 8 or 16", _bayer),
         Method("clustered-dot", "ordered", "one growing dot per size x size cell", _clustered_dot),
-        Method("am-screen", "screen", "print screen of lpi at dpi, any angle, round, diamond or line dots", _am_screen),
+        Method("am-screen", "screen", "print screen of lpi at dpi, any angle, round, ellipse, diamond or line dots", _am_screen),
         Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993", _blue_noise),
         Method("white-noise", "noise", "random thresholds", _white_noise),
         Method(

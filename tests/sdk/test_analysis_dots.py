@@ -167,3 +167,27 @@ def test_soft_coarse_screen_on_a_large_page_of_text(photo: np.ndarray, period: f
     found = analyze_pixels(page)
     assert found.kind == "screen"
     assert found.period == pytest.approx(period, rel=0.02)
+
+
+@pytest.mark.parametrize("third", [90, 128, 160])
+def test_a_mat_of_a_third_level_is_no_palette(photo: np.ndarray, third: int) -> None:
+    dots = halftone(photo, "floyd-steinberg").astype(np.uint8) * np.uint8(255)
+    assert analyze_pixels(np.pad(dots, 60, constant_values=third)).kind == "dither"
+
+
+@pytest.mark.parametrize("size", [10, 12])
+def test_no_smaller_matrix_is_named_for_large_clusters(photo: np.ndarray, size: int) -> None:
+    found = analyze_pixels(halftone(photo, "clustered-dot", size=size))
+    assert (found.kind, found.period, found.method) == ("ordered", size, None)
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_the_side_of_a_matrix_is_told_from_a_piece(photo: np.ndarray, size: int) -> None:
+    assert analyze_pixels(halftone(photo, "bayer", size=size)[40:200, 30:190]).period == size
+
+
+@pytest.mark.parametrize("angle", [0.0, 45.0])
+def test_angles_are_below_a_quarter_turn(photo: np.ndarray, angle: float) -> None:
+    found = analyze_pixels(halftone(photo, "am-screen", lpi=100, dpi=640, angle=angle))
+    assert found.kind != "screen" or 0 <= found.angle < 90
+    assert "90 degrees" not in str(found)

@@ -98,3 +98,23 @@ def test_a_palette_is_judged_where_there_is_something_to_see(colour: np.ndarray)
 def test_toned_photograph_has_few_colours_but_no_palette(photo: np.ndarray) -> None:
     toned = np.stack([photo, photo * 0.9, photo * 0.7], axis=-1).astype(np.uint8)
     assert analyze_pixels(toned).kind == "continuous"
+
+
+def test_eight_greys_with_dither_are_no_cut_bits() -> None:
+    noise = np.random.default_rng(0).normal(0, 6, (384, 512))
+    photo = np.clip(np.linspace(20, 230, 512)[None, :] + 20 * np.sin(np.arange(384) / 9)[:, None] + noise, 0, 255).astype(np.uint8)
+    greys = Image.new("P", (1, 1))
+    greys.putpalette([round(255 * i / 7) for i in range(8) for _ in range(3)])
+    dithered = Image.fromarray(photo).convert("RGB").quantize(palette=greys, dither=Image.Dither.FLOYDSTEINBERG).convert("L")
+    assert np.unique(np.array(dithered)).size == 8
+    assert analyze_pixels(np.array(dithered)).kind == "palette"
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_deep_picture_with_little_in_it_is_no_palette(colour: np.ndarray, dtype: type) -> None:
+    dark = colour.astype(np.uint16) * 4 if dtype == np.uint16 else colour.astype(np.float32) / 255 * np.float32(0.02)
+    assert analyze_pixels(dark).kind == "continuous"
+
+
+def test_diffusion_between_two_colours_is_dither(colour: np.ndarray) -> None:
+    assert analyze_pixels(halftone(colour, "palette", colors=2)).kind == "dither"

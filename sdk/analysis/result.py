@@ -1,0 +1,51 @@
+"""What ``analyze`` says of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found in a picture. ``None`` stands for what its kind does not have."""
+
+    kind: str
+    """One of ``KINDS``."""
+    confidence: float
+    """0..1; about 0.5 where it is a close call."""
+    period: float | None = None
+    """Of the screen or the ordered matrix, px."""
+    angle: float | None = None
+    """Of the screen, degrees in [0, 90), counter-clockwise from the x axis; of line screens, across the lines, in [0, 180)."""
+    lpi: float | None = None
+    """Lines an inch, where the resolution is known."""
+    bits: int | None = None
+    """Bits a channel: 1 for pictures of two levels, 1..6 for few-bit ones."""
+    colors: int | None = None
+    """Distinct colours of a palette."""
+    method: str | None = None
+    """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
+
+    enlarged: int = 1
+    """How often each pixel of a 1-bit dither is repeated, down and across; the other fields are of it at its own size."""
+
+    def __str__(self) -> str:
+        enlarged = f", each pixel {self.enlarged}x{self.enlarged} times" if self.enlarged > 1 else ""
+        details = {
+            "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})" + enlarged,
+            "ordered": "1-bit ordered dither" + (f", {self.period:g} px matrix" if self.period else "") + enlarged,
+            "screen": "AM screen" + self._screen(),
+            "palette": f"palette of {self.colors} colours",
+            "few-bit": f"{self.bits} bit{'s' if self.bits != 1 else ''} a channel, without dither",
+            "line-art": "1-bit text or line art, without halftone",
+            "continuous": "continuous tone",
+        }
+        return f"{details[self.kind]}, confidence {self.confidence:.2f}"
+
+    def _screen(self) -> str:
+        if self.period is None or self.angle is None:
+            return ""
+        resolution = f" ({self.lpi:.0f} lpi at {self.lpi * self.period:.0f} dpi)" if self.lpi else ""
+        return f", period {self.period:.2f} px at {round(self.angle) % 180} degrees{resolution}"
