@@ -23,8 +23,7 @@ PRL_MISSES = {(PROTOCOL, "ssim")}
 GIF_MISSES = {"filters"}
 COLOUR_MISSES = {"psnr", "ssim"}
 COMPANDING_MISSES = {
-    *((bits, "colour", "psnr") for bits in (2,)),
-    *((bits, "colour", "ssim") for bits in (2, 3)),
+    *((2, "colour", measure) for measure in ("psnr", "ssim")),
     *((bits, "grey", "psnr") for bits in (1, 2, 3, 4)),
 }
 

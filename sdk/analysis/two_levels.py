@@ -138,11 +138,11 @@ def _densest(mask: np.ndarray, rows: int) -> slice:
 
 
 def _smallest_fitting(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
-    """The side of a matrix of Bayer's. A side of 2 misfits by 17 at least where it is too small, else by 7 at most; one of 4 by the more,
+    """The side of a matrix of Bayer's. A side of 2 misfits by 17 at least where it is too small, else by 10 at most; one of 4 by the more,
     the more pixels there are, and by so few as if it fitted where there are less than ``TELLING``. Of 8 and 16 the thresholds differ so
     little that only the misfit at twice the side shows what is much."""
     inner = [(plane, _inside(mask)) for plane, mask in parts]
-    if _misfit(inner, 2) < 12:
+    if _misfit(inner, 2) < 16:
         return 2
     pixels = sum(np.count_nonzero(mask) for _, mask in inner)
     if pixels >= TELLING and _misfit(inner, 4) < np.clip(4.5 * (pixels / TELLING) ** 0.5, 4.5, 16):
