@@ -220,8 +220,8 @@ def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     if regular in (4, 8, 16, 32, 64):
         # The levels of bit depths are powers of two, those of palettes seldom; and contours of a smooth tone are steps.
         margin = (dither.roughness - 3.0) / 0.1
-        if regular == 8:  # whose dither shows by lone pixels, too; of more levels photographs have as many without it
-            margin = max(margin, (dither.singles - 0.2) / 0.03)
+        if regular == 8 and windows[0].ndim == 2:  # lone pixels tell, too, which cut photographs of more levels, and of colour, also have
+            margin = max(margin, min((dither.singles - 0.2) / 0.03, (dither.roughness - 2.6) / 0.1))
     if regular and (margin <= 0 or colors is None):
         screen = _find_in_any_channel(windows)
         if screen.margin > 3:

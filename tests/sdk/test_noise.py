@@ -96,7 +96,7 @@ def test_grey_stored_as_rgb_stays_grey(restorer: sdk.InverseHalftoner, dots: np.
 
 
 def test_threshold_cuts_the_picture_and_not_the_noise(noisy_onnx: Path, restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:
-    faint = np.where(dots, np.uint8(150), np.uint8(90))
+    faint = np.where(dots, np.uint8(150), np.uint8(90)) + np.arange(dots.shape[1], dtype=np.uint8) % 5  # not of two levels
     with pytest.warns(sdk.NotTwoLevelsWarning) as caught:
         restorer.run(faint, seed=1)
     assert caught[0].filename == __file__  # it points at the caller
