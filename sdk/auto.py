@@ -14,12 +14,12 @@ from sdk.bit_depth import BitDepthNetwork
 from sdk.catalog import metadata_of, releases
 from sdk.few_bits import is_few_bit
 from sdk.halftone_network import TWO_LEVEL_KINDS, HalftoneNetwork
-from sdk.images import from_unit, is_grey, to_unit, white_of
+from sdk.images import is_grey, white_of, widened
 from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
 from sdk.network import check_tiles
 from sdk.noise import check_seed
-from sdk.plain_dots import find_two_levels
+from sdk.plain_dots import is_of_two_colours
 
 COARSE = 9
 """px; the largest cells of clustered dots that 1-bit networks restore as well as one for print."""
@@ -92,8 +92,7 @@ class AutoNetwork:
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.
-        levels = find_two_levels(cut)
-        jointly = analysis.method is not None and not is_grey(cut) and not (levels and levels.two_colours)
+        jointly = analysis.method is not None and not is_grey(cut) and not is_of_two_colours(cut)
         # Networks for dots of any method know no large cells of clustered dots; to one for print they are a screen.
         coarse = analysis.kind == "ordered" and analysis.method is None and (analysis.period or 0) > COARSE and analysis.enlarged == 1
         choice = self.choice = Choice(analysis, None if left_alone else model_for("screen" if coarse else analysis.kind, jointly))
@@ -105,7 +104,7 @@ class AutoNetwork:
                 "If it is a halftone all the same, name a model: 'fast' for 1-bit dithers, 'scan' for scans of print.",
                 NoHalftoneWarning,
             )
-            return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels.copy()
+            return widened(pixels).copy()
         network = self._load(choice.model)
         return network.restore(pixels, analysis, seed) if isinstance(network, HalftoneNetwork) else network.restore(pixels)
 

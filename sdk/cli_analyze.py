@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import warnings
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import sdk
 from sdk import formats
 from sdk.analysis import analyze_pixels
 from sdk.batch import fault_of, find_sources, passed_over, why_locked
-from sdk.cli_files import INPUTS, add_size_limit, input_warnings
+from sdk.cli_files import INPUTS, add_size_limit, warned_by_page
 from sdk.pdf import pictures
 
 
@@ -45,12 +44,13 @@ def _analyze(options: argparse.Namespace) -> int:
         if not formats.is_pdf(source):
             report(source, sdk.analyze(source, dpi=options.dpi))
             return
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", sdk.InputWarning)
+
+        def report_all(_: object) -> None:
             for page, picture in pictures(source):
                 shown_at = picture.header.dpi[0] if picture.header.dpi else None
                 report(source, analyze_pixels(picture.pixels, options.dpi or shown_at), page)
-        for text in dict.fromkeys(input_warnings(caught)):
+
+        for text in dict.fromkeys(warned_by_page(report_all)):
             print(f"warning: {source}: {text}", file=sys.stderr)
 
     for source, _ in find_sources(options.inputs, suffixes=formats.RESTORED_SUFFIXES):

@@ -63,7 +63,7 @@ def by_page(texts: Sequence[Sequence[str]]) -> list[str]:
     return [text if len(on) == len(texts) else f"page{'s' if len(on) > 1 else ''} {named(on)}: {text}" for text, on in pages.items()]
 
 
-def input_warnings(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+def _input_warnings(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     """The texts of those about pictures."""
     return [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
 
@@ -75,11 +75,11 @@ def warned_by_page(run_file: Callable[[Callable[[int, int], None]], None]) -> li
         warnings.simplefilter("always", InputWarning)
 
         def note(done: int, total: int) -> None:
-            said.append(input_warnings(caught))
+            said.append(_input_warnings(caught))
             caught.clear()
 
         run_file(note)
-    return by_page(said) + input_warnings(caught)
+    return by_page(said) + _input_warnings(caught)
 
 
 def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]], suffixes: Collection[str] = READ_SUFFIXES) -> int:

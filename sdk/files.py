@@ -73,8 +73,7 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
         try:
             data = Path(source).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
-            reason = getattr(error, "strerror", None) or error
-            raise ImageReadError(f"{name} cannot be read: {reason}. Check the path and the permissions.") from error
+            raise unreadable(name, error) from error
     if data.startswith(b"%PDF-"):
         raise UnsupportedImageError(
             f"{name} is a PDF, which is no picture: `run_file`, and the commands `restore` and `expand`, restore the pictures within, from "
@@ -107,6 +106,11 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
         raise ImageReadError(f"{name} does not fit into memory; close other programs, or cut it up first.") from error
     except Exception as error:  # decoders raise whatever they like on damaged data: OSError, SyntaxError, struct.error, ...
         raise ImageReadError(f"{name} is damaged or cut short ({error}); copy or download it again.") from error
+
+
+def unreadable(name: str, error: Exception) -> ImageReadError:
+    """What to raise for a file that the system does not hand out."""
+    return ImageReadError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}. Check the path and the permissions.")
 
 
 def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> ImageFile:

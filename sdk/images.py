@@ -93,6 +93,20 @@ def from_unit(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     return np.rint(scaled, out=scaled).astype(integer)
 
 
+def widened(pixels: np.ndarray) -> np.ndarray:
+    """bool as uint8, black and white; all else as it is."""
+    return from_unit(to_unit(pixels), np.uint8) if pixels.dtype == np.bool_ else pixels
+
+
+def as_8_bits(pixels: np.ndarray) -> np.ndarray | None:
+    """The same values as uint8; None where these are too coarse."""
+    if pixels.dtype in (np.bool_, np.uint8):
+        return widened(pixels)
+    values = to_unit(pixels)
+    levels = from_unit(values, np.uint8)
+    return levels if np.abs(to_unit(levels) - values).max() <= 1e-4 else None
+
+
 def picture_from_array(array: np.ndarray) -> Picture:
     """Check an array and split off its alpha channel."""
     array = np.asarray(array)  # no matrix, nor another kind with rules of its own

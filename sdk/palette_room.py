@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from sdk.analysis.levels import MOSTLY, color_codes, distinct_colors, distinct_levels
-from sdk.images import from_unit, to_unit
+from sdk.images import as_8_bits, to_unit
 
 WINDOW = 7
 """px; around a pixel, for all that is measured there."""
@@ -89,8 +89,8 @@ def _keep(restored: np.ndarray, before: np.ndarray, index: np.ndarray, room: tup
 
 def find_palette(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """The colours of a picture in [0, 1], N x 1 or N x 3, and which of them each pixel has, HxW; None where there are more than 256."""
-    levels = pixels if pixels.dtype == np.uint8 else from_unit(to_unit(pixels), np.uint8)
-    if pixels.dtype not in (np.uint8, np.bool_) and np.abs(to_unit(levels) - to_unit(pixels)).max() > 1e-4:
+    levels = as_8_bits(pixels)
+    if levels is None:
         return None
     strips = [levels[top : top + STRIP] for top in range(0, len(levels), STRIP)]  # codes take four times the bytes of a picture
     if levels.ndim == 2:

@@ -20,7 +20,7 @@ from sdk import files
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
 from sdk.formats import is_pdf
 from sdk.headers import Header
-from sdk.images import MIN_SIDE, Picture, from_unit, to_unit
+from sdk.images import MIN_SIDE, Picture, widened
 from sdk.input_warnings import PictureLeftWarning, warn
 from sdk.pdf_image import decode, pikepdf, put
 
@@ -95,8 +95,7 @@ def _opened(source: str | os.PathLike) -> Any:
     except pikepdf().PdfError as error:
         raise ImageReadError(f"{source} is no PDF, or is damaged ({error}); copy or download it again.") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageReadError(f"{source} cannot be read: {reason}. Check the path and the permissions.") from error
+        raise files.unreadable(str(source), error) from error
     if document.is_encrypted:
         document.close()
         raise encrypted
@@ -154,8 +153,7 @@ def _restore_in_place(image: Any, restore: Callable[[Picture], Picture]) -> None
     except UnsupportedImageError as error:
         _warn(error)
         return
-    before = picture.pixels if picture.pixels.dtype != np.bool_ else from_unit(to_unit(picture.pixels), np.uint8)
-    if not np.array_equal(restored.pixels, before):
+    if not np.array_equal(restored.pixels, widened(picture.pixels)):
         put(image, restored.pixels)
 
 

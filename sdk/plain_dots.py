@@ -77,20 +77,16 @@ class TwoLevels:
             channel = int(np.argmax(self.black != self.white))
             dots = pixels[..., channel] == self.white[channel]
         else:
-            dots = pixels == self._like(self.white, pixels)
+            dots = pixels == self.white
         return np.where(dots, white_of(pixels.dtype), 0).astype(pixels.dtype)
 
     def between(self, pixels: np.ndarray) -> np.ndarray:
         """Tones from black to white -> tones between the two levels, or colours between the two."""
         if self.two_colours:
             pixels = pixels[..., None]
-        black, white = (self._like(level, pixels).astype(np.float32) for level in (self.black, self.white))
+        black, white = (level.astype(np.float32) for level in (self.black, self.white))
         tones = black + pixels * ((white - black) / np.float32(white_of(pixels.dtype)))
         return tones.astype(np.float32) if pixels.dtype == np.float32 else np.rint(tones).astype(pixels.dtype)
-
-    @staticmethod
-    def _like(level: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        return level[0] if pixels.ndim == 2 else level
 
 
 def find_two_levels(pixels: np.ndarray) -> TwoLevels | None:
@@ -106,6 +102,12 @@ def find_two_levels(pixels: np.ndarray) -> TwoLevels | None:
     if (low == high).all() or ((low == 0) & (high == white_of(pixels.dtype)))[low < high].all():
         return None
     return _two_colours(pixels, low, high) or TwoLevels(low, high)
+
+
+def is_of_two_colours(pixels: np.ndarray) -> bool:
+    """Whether HxWx3 has no more."""
+    levels = find_two_levels(pixels)
+    return levels is not None and levels.two_colours
 
 
 def _two_colours(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> TwoLevels | None:

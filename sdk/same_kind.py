@@ -13,7 +13,7 @@ from PIL import Image
 from sdk import files, formats
 from sdk.errors import ImageReadError, ImageWriteError, InferenceError, UnsupportedImageError
 from sdk.headers import resolution
-from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil
+from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil, widened
 from sdk.pdf import restore_pdf
 
 Restore: TypeAlias = Callable[[Picture], Picture]
@@ -83,7 +83,7 @@ def _keeping_1_bit(restore: Restore, format: str) -> Restore:
 
     def restore_or_keep(page: Picture) -> Picture:
         restored = restore(page)
-        is_as_it_was = page.pixels.dtype == np.bool_ and np.array_equal(restored.pixels, page.pixels * np.uint8(255))
+        is_as_it_was = page.pixels.dtype == np.bool_ and np.array_equal(restored.pixels, widened(page.pixels))
         return page if is_as_it_was and formats.why_not([page], format) is None else restored
 
     return restore_or_keep

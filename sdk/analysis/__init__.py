@@ -40,7 +40,7 @@ from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError
 from sdk.halftoning.error_diffusion import KERNELS
 from sdk.headers import resolution
-from sdk.images import ImageLike, from_unit, is_grey, no_picture, picture_from_array, picture_from_pil, to_unit
+from sdk.images import ImageLike, as_8_bits, from_unit, is_grey, no_picture, picture_from_array, picture_from_pil, to_unit
 from sdk.plain_dots import find_repetition, find_two_levels
 
 SPECKLED = 0.02
@@ -84,7 +84,7 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
             return replace(found, method=_method(pixels, windows, found.period))
-        if found and not (found.kind == "palette" and _is_finer(pixels)):
+        if found and not (found.kind == "palette" and as_8_bits(pixels) is None):
             return found
     return _judge_spectrum(windows, dpi)
 
@@ -99,14 +99,6 @@ def _method(pixels: np.ndarray, windows: Windows, period: float | None) -> str |
     if method is not None and method.startswith("clustered-dot") and period is not None and not method.endswith(f"x{period:g}"):
         return None
     return method
-
-
-def _is_finer(pixels: np.ndarray) -> bool:
-    """Whether 8 bits, by which colours are counted, are too few for it."""
-    if pixels.dtype in (np.bool_, np.uint8):
-        return False
-    values = to_unit(pixels)
-    return bool(np.abs(values - from_unit(values, np.uint8) / np.float32(255)).max() > 1e-4)
 
 
 def _planes(windows: Windows) -> list[Windows]:

@@ -27,7 +27,6 @@ class Analysis:
     """Distinct colours of a palette."""
     method: str | None = None
     """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
-
     enlarged: int = 1
     """How often each pixel of a 1-bit dither is repeated, down and across; the other fields are of it at its own size."""
 

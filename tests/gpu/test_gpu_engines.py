@@ -16,8 +16,8 @@ from sdk.engines import BuildOptions, build_engine
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.tiling import infer_tiled
-from tests.gpu.threads import in_threads
 from tests.sdk.conftest import flavours_for
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.gpu
 

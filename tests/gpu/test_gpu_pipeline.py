@@ -18,8 +18,8 @@ from sdk.cuda.device_array import DeviceArray
 from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory
 from sdk.cuda.pipeline import GpuPipeline
 from sdk.errors import MissingDependencyError
-from tests.gpu.threads import in_threads
 from tests.sdk.kernel_cases import Case, reference
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.gpu
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import threading
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from sdk.errors import InferenceError, OptionError, UnsupportedImageError
 from sdk.images import is_grey
 from tests.sdk.host_gpu import HostGpu
 from tests.sdk.kernel_cases import Case, OnGpu, reference
+from tests.threads import in_threads
 
 
 def test_one_upload_and_one_download_a_picture(library: ctypes.CDLL) -> None:
@@ -187,11 +187,7 @@ def test_threads_take_turns(library: ctypes.CDLL) -> None:
             if not np.array_equal(case.run(pipeline, picture), expected):
                 wrong.append(seed)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(work, 3)
     assert not wrong
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +17,7 @@ from sdk.engines import BuildOptions, build_engine
 from sdk.errors import InferenceError
 from tests.sdk.conftest import flavours_for
 from tests.sdk.fake_tensorrt import FakeDriver, engine_with
+from tests.threads import in_threads
 
 
 def test_values_and_what_it_says_of_itself(fake_trt: SimpleNamespace) -> None:
@@ -69,11 +69,7 @@ def test_threads_take_turns(fake_trt: SimpleNamespace) -> None:
             if not np.array_equal(backend.run(x), 1 - x):
                 wrong.append(seed)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(work, 4)
     assert not wrong
 
 
@@ -195,9 +191,5 @@ def test_two_threads_on_the_gpu(gpu: Driver, small_onnx: bytes) -> None:
             if not np.array_equal(backend.run(inputs[i]), expected[i]):
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    in_threads(work)
     assert not wrong

@@ -1,4 +1,4 @@
-"""Work in two threads at once."""
+"""Work in several threads at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 
-def in_threads(work: Callable[[int], None]) -> None:
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+def in_threads(work: Callable[[int], None], count: int = 2) -> None:
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
