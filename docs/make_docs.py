@@ -64,6 +64,23 @@ def _doubled(pixels: np.ndarray) -> Image.Image:
     return image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST)
 
 
+HALFTONING_NOTES = """
+
+`cdh`, a network, is a method, too: `sdk.Halftoner("cdh").run(photo, seed=1)`, `--method cdh --seed 1` ([halftones.md](halftones.md)).
+
+- Pictures have 8 px a side or more. All methods but `bit-depth`, which takes 16 bits, round to 8 bits first.
+- Colour is halftoned channel by channel, with the same mask and the same angle for each; `--grey`, `grey=True` makes one plane of it.
+- Alpha stays as it is, in a file or PIL image, and hidden colours are halftoned as well; composite onto paper first if dots shall end
+  there.
+- Error diffusion counts as Pillow does (Floyd-Steinberg is its `convert("1")`, pixel for pixel): errors are cut to whole levels on their
+  way, so tones are a little off, and greys of one or two levels may lose all their dots.
+- An AM screen is one for the printer's resolution, `dpi`, which the result is given, whatever the photograph's was: a dot has dpi / lpi px,
+  at least 2. Periods of few whole px meet few phases of the dot, so their tones are off; other periods and most angles keep them. Lines run
+  along the angle.
+- GIF holds palettes and dots as they are; JPEG and MP4 blur them, so they are refused.
+"""
+
+
 def halftoning_page() -> str:
     """docs/halftoning.md, from the table that drives the code."""
     lines = [
@@ -76,7 +93,7 @@ def halftoning_page() -> str:
     for method in METHODS.values():
         parameters = ", ".join(f"`{key}={value!r}`" for key, value in method.parameters.items()) or "none"
         lines.append(f"| `{method.name}` | {method.family} | {parameters} | {method.summary} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + HALFTONING_NOTES
 
 
 if __name__ == "__main__":

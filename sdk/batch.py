@@ -44,7 +44,8 @@ def plan_jobs(
 
     One input file and an ``output`` with a picture suffix: that file. Otherwise ``output`` is a folder, and
     ``suffix_for`` gives each result its suffix. ``suffixes``: of what is taken from folders.
-    Two sources with one target are an ``OptionError``.
+    Where two would get one target, as ``a.jpg`` and ``a.png`` may, both keep their suffix before the new one. What is left of such
+    collisions is an ``OptionError``.
     """
     if str(output) == "-":
         raise OptionError("Results go into files: -o names one, or a folder; '-', for the standard output, is not known.")
@@ -62,10 +63,8 @@ def plan_jobs(
             )
         if os.path.exists(output):
             raise OptionError(f"{output} is a file, but the results need a folder.")
-    if to_file:
-        jobs = [Job(sources[0][0], output)]
-    else:
-        jobs = [Job(source, output / place.with_suffix(suffix_for(source))) for source, place in sources]
+    places = [(sources[0][0], output)] if to_file else [(source, output / place) for source, place in _named_apart(sources, suffix_for)]
+    jobs = [Job(source, target) for source, target in places]
     _refuse_collisions(jobs)
     return jobs
 
@@ -132,13 +131,23 @@ def why_locked(error: OSError) -> str:
     return f"{error.filename} cannot be looked into: {error.strerror}. {advice}."
 
 
+def _named_apart(sources: Sequence[tuple[Path, Path]], suffix_for: Callable[[Path], str]) -> Iterator[tuple[Path, Path]]:
+    """(source, place of its result in the output folder)."""
+    targets = [place.with_suffix(suffix_for(source)) for source, place in sources]
+    sharing: dict[Path, set[Path]] = {target: set() for target in targets}
+    for (_, place), target in zip(sources, targets):
+        sharing[target].add(place)
+    for (source, place), target in zip(sources, targets):
+        yield source, target if len(sharing[target]) == 1 else place.with_name(place.name + target.suffix)
+
+
 def _refuse_collisions(jobs: list[Job]) -> None:
     owners: dict[Path, Path] = {}
     sources = {job.source.resolve() for job in jobs}
     for job in jobs:
         other = owners.setdefault(job.target, job.source)
         if other != job.source:
-            raise OptionError(f"{other} and {job.source} would both become {job.target}; restore them into two folders.")
+            raise OptionError(f"{other} and {job.source} would both become {job.target}; give them two folders.")
         if os.path.exists(job.target) and os.path.exists(job.source) and job.target.samefile(job.source):
             raise OptionError(f"{job.source} would be replaced by its own result; choose another output.")
         if job.target.resolve() in sources:

@@ -3,7 +3,8 @@
 A halftone is seen through a Gaussian, as the eye sees it. Flipping a pixel adds or removes one such blur, so what it does to the
 squared error of what is seen follows from the blurred error at that pixel alone; where that falls, the pixel is flipped. Pixels that
 are ``LATTICE`` apart hardly meet in the blur and are decided at once: sixteen filters a round. Networks place dots well but count them
-badly; this corrects the count and leaves the pattern.
+badly; this corrects the count and leaves the pattern. In tones of fewer than half a dot in the reach of the blur, none would be nearest:
+there the dots stay as they are.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ def search(white: np.ndarray, photo: np.ndarray) -> np.ndarray:
     reach = int(np.ceil(4 * wide))
     line = cv2.getGaussianKernel(2 * reach + 1, wide)
     own = float(line[reach, 0] ** 2)
+    sparse = np.minimum(photo, 1 - photo)
+    free = (sparse >= own / 2) | (sparse <= 0)
     for place in np.tile(np.random.default_rng(0).permutation(LATTICE**2), ROUNDS):
         seen = cv2.sepFilter2D(dots - photo, cv2.CV_32F, line, line, borderType=cv2.BORDER_CONSTANT)
         lattice = np.s_[place // LATTICE :: LATTICE, place % LATTICE :: LATTICE]
         way = 2 * dots[lattice] - 1  # a white pixel takes one blur away, a black one adds one
-        dots[lattice] = np.where(2 * way * seen[lattice] > own, 1 - dots[lattice], dots[lattice])
+        dots[lattice] = np.where(free[lattice] & (2 * way * seen[lattice] > own), 1 - dots[lattice], dots[lattice])
     return dots > 0.5

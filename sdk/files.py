@@ -22,6 +22,7 @@ from sdk import jpeg2000, video
 from sdk.captions import plain_xmp, png_xmp, with_captions
 from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
+from sdk.few_colours import with_palette
 from sdk.formats import PNM, format_for, is_deep, why_not
 from sdk.headers import Header, header_of, orientation_of
 from sdk.images import (
@@ -229,6 +230,8 @@ def encode(pages: Iterable[Picture], format: str, loop: int | None = None) -> by
     if format == "MP4":
         return video.encode_mp4([from_unit(to_unit(page.pixels), np.uint8) for page in pages], [page.duration or 0 for page in pages])
     images = [picture_to_pil(page) for page in of_one_kind(pages)]
+    if format == "GIF" and images[0].mode == "RGB":
+        images = [with_palette(image) for image in images]
     try:
         images[0].save(stream, format="PPM" if format in PNM else format, **_save_options(pages, format, loop, images))
     except ENCODER_ERRORS as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sdk import tiff, video
 from sdk.errors import ImageWriteError
+from sdk.few_colours import has_few_colours
 from sdk.images import Picture
 
 FORMATS = {
@@ -30,6 +31,8 @@ PDF = ".pdf"
 
 RESTORED_SUFFIXES = {*READ_SUFFIXES, PDF}
 """What restorers take from folders."""
+
+LOSSY = ("JPEG", "MP4")
 
 MULTI_PAGE = ("TIFF", "PNG", "WEBP", "GIF", "MP4")
 
@@ -79,13 +82,13 @@ def why_not(pages: Sequence[Picture], format: str) -> str | None:
         return "PBM holds 1-bit pictures; write .pgm, .png or .tif instead."
     if np.dtype(np.uint16) in depths and format not in ("PNG", "TIFF", "PGM") and (format != "PPM" or colour):
         return f"{format} holds 8 bits a channel, but the picture has uint16; write .png or .tif instead."
-    if np.dtype(bool) in depths and format == "JPEG":
-        return "JPEG would blur the dots of a halftone; write .png or .tif instead."
     if format == "MP4" and not animated:
         return "MP4 holds animations, but this picture is none; write .png or .tif instead."
+    if np.dtype(bool) in depths and format in LOSSY:
+        return f"{format} would blur the dots of a halftone; write .png or {'.webp' if animated else '.tif'} instead."
     if alpha and format in ("JPEG", "BMP", *PNM, "GIF", "MP4"):
         return f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead."
-    if colour and format == "GIF":
+    if format == "GIF" and not all(has_few_colours(page.pixels) for page in pages):
         return "GIF holds 256 colours, so colour would be dithered again; write .png (animated) or .webp instead."
     deep = [is_deep(page) for page in pages]
     if any(deep) and not all(deep):

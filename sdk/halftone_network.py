@@ -12,6 +12,7 @@ import numpy as np
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.methods import find_method, method_number, method_of_counts
 from sdk.analysis.spectrum import Peak
+from sdk.analysis.turns import find_turn
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.device_array import DeviceArray
 from sdk.cuda.pipeline import GpuPipeline, Tell
@@ -21,9 +22,10 @@ from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
 from sdk.network import Network
 from sdk.palette_room import keep_to_palette
-from sdk.plain_dots import find_repetition, find_two_levels
+from sdk.plain_dots import find_repetition, find_smeared_levels, find_two_levels
 from sdk.resizing import resize
 from sdk.screen_residue import remove_residue, screen_frequencies
+from sdk.turn import Turn
 
 TWO_LEVEL_KINDS = {"dither", "ordered"}
 """A model that restores nothing else expects a clean 1-bit halftone."""
@@ -67,24 +69,51 @@ class HalftoneNetwork(Network):
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8.
 
         A model that knows screens of some periods only gets a coarser or finer one resized, and the result is resized
-        back. One that knows clean dots only gets each dot once, in black and white (``sdk.plain_dots``). ``analysis`` saves measuring the
-        period, where it is known already. ``seed`` is of the noise, where the model needs it.
+        back. One that knows clean dots only gets each dot once, in black and white (``sdk.plain_dots``), and as it lay when it was made
+        (``sdk.analysis.turns``), unless a method is named. ``analysis`` saves measuring all this, where it is known already. ``seed`` is of
+        the noise, where the model needs it.
         """
-        if self.metadata.periods is None:
-            if self.threshold is None and set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
-                if repeated := find_repetition(pixels):
-                    return repeated.enlarge(self.restore(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
-                if levels := find_two_levels(pixels):
-                    return levels.between(self.restore(levels.spread(pixels), analysis, seed))
-                warn_if_not_two_levels(pixels)
-            if self.metadata.methods and not self.metadata.conditions:
-                warn_if_other_method(pixels, self.threshold or 0.5, self.metadata.name, self.metadata.methods)
-            return self._restore_planes(pixels, seed, self._condition(pixels, analysis))
+        if self.metadata.periods is not None:
+            return self._restore_screen(pixels, analysis, seed, self.metadata.periods)
+        if set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
+            return self._restore_dots(pixels, analysis, seed)
+        return self.restore_as_it_is(pixels, analysis, seed)
+
+    def _restore_screen(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None, periods: tuple[float, float]) -> np.ndarray:
         height, width = pixels.shape[:2]
         found = analysis or analyze_pixels(pixels)
-        factor = fitting_scale(found.period, self.metadata.periods)
+        factor = fitting_scale(found.period, periods)
         fitted = resize(pixels, max(8, round(height * factor)), max(8, round(width * factor)))
         return resize(self._restore_planes(fitted, seed, screen=screen_frequencies(luma(fitted))), height, width)
+
+    def _restore_dots(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
+        if self.threshold is None:
+            if repeated := find_repetition(pixels):
+                return repeated.enlarge(self._restore_dots(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
+            if levels := find_two_levels(pixels):
+                return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
+            if levels := find_smeared_levels(pixels):
+                analysis = analysis or analyze_pixels(pixels)
+                if analysis.kind in TWO_LEVEL_KINDS:
+                    return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
+            warn_if_not_two_levels(pixels)
+        if turn := self._turn(pixels, analysis):
+            return turn.apply(self.restore_as_it_is(turn.undo(pixels), analysis, seed))
+        return self.restore_as_it_is(pixels, analysis, seed)
+
+    def _turn(self, pixels: np.ndarray, analysis: Analysis | None) -> Turn | None:
+        """What happened to the dots since they were made. Whoever names the method knows them, and saves looking."""
+        if self.method is not None:
+            return None
+        if analysis is None:
+            return find_turn(pixels, self.threshold or 0.5)
+        return Turn(analysis.turned, analysis.mirrored) if analysis.turned or analysis.mirrored else None
+
+    def restore_as_it_is(self, pixels: np.ndarray, analysis: Analysis | None = None, seed: int | None = None) -> np.ndarray:
+        """``restore`` by the network alone: every pixel is a dot of its own, and lies as it was made."""
+        if self.metadata.methods and not self.metadata.conditions:
+            warn_if_other_method(pixels, self.threshold or 0.5, self.metadata.name, self.metadata.methods)
+        return self._restore_planes(pixels, seed, self._condition(pixels, analysis))
 
     def restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
         """An array on the GPU (``__cuda_array_interface__`` or DLPack), alpha included -> one of the same shape and dtype there."""

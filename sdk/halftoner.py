@@ -20,7 +20,7 @@ from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, picture_to_pil, to_unit
 from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
 from sdk.noise import check_seed
-from sdk.same_kind import restore_batch, restored_pages
+from sdk.same_kind import restore_batch, restored_pages, with_header_of
 
 
 class Halftoner:
@@ -63,9 +63,9 @@ class Halftoner:
         if isinstance(image, np.ndarray):
             return self._halftone(picture_from_array(image), seed).pixels
         if isinstance(image, Image.Image):
-            halftoned = picture_to_pil(self._halftone(picture_from_pil(image), seed))
-            if "dpi" in image.info:
-                halftoned.info["dpi"] = image.info["dpi"]
+            halftoned = with_header_of(image, picture_to_pil(self._halftone(picture_from_pil(image), seed)))
+            if self._method.dpi:
+                halftoned.info["dpi"] = (self._method.dpi, self._method.dpi)
             return halftoned
         if isinstance(image, bytes):
             file = files.read(image)
@@ -88,7 +88,9 @@ class Halftoner:
         on_page: Callable[[int, int], None] | None = None,
         seed: int | None = None,
     ) -> None:
-        """Halftone a file into another one, all pages, DPI kept; not into JPEG, which would blur the dots.
+        """Halftone a file into another one, all pages, with DPI, ICC profile, EXIF, XMP and IPTC; not into JPEG or MP4, which blur dots.
+
+        The DPI of ``am-screen`` are those it is made for.
 
         ``on_page(done, total)`` reports progress. seed: as of ``run``.
         """
@@ -100,8 +102,9 @@ class Halftoner:
         files.write(target, halftones, file.loop, overwrite)
 
     def _outline(self, page: Picture, format: str) -> Picture:
-        """Of the page's halftone, from that of the page: as a small black one of its kind becomes; but dots for JPEG, which blurs all."""
-        if format == "JPEG":
+        """Of the page's halftone, from that of the page: as a small black one of its kind becomes; but dots for JPEG and MP4, which blur
+        all, and for GIF, which holds palettes as well as dots."""
+        if format in formats.LOSSY or (format == "GIF" and self._method.has_palette):
             return replace(page, pixels=np.broadcast_to(np.False_, page.pixels.shape))
         kind = page.pixels.dtype, page.pixels.shape[2:]
         if kind not in self._made_of:
@@ -115,7 +118,11 @@ class Halftoner:
             pixels = from_unit(to_unit(pixels), np.uint8)
         if self.grey and pixels.ndim == 3:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        return picture.with_pixels(self._method.halftone(pixels, seed))
+        halftoned = picture.with_pixels(self._method.halftone(pixels, seed))
+        if self._method.dpi:  # lines an inch are those of the paper it is printed on
+            header = replace(halftoned.header, dpi=(self._method.dpi, self._method.dpi))
+            return replace(halftoned, header=header)
+        return halftoned
 
 
 def _method(method: str | os.PathLike, parameters: dict[str, Any]) -> _Classical | _Learned:
@@ -136,6 +143,9 @@ class _Classical:
     def __init__(self, method: Method, parameters: dict[str, Any]):
         self.dtypes = (np.uint8, np.uint16) if method.keeps_16_bits else (np.uint8,)
         self._method, self._parameters = method, parameters
+        self.dpi: float | None = self.describe().get("dpi")
+        """Resolution for which the dots are made, where the method knows one."""
+        self.has_palette = method.family == "palette"
         self.halftone(np.zeros((8, 8), self.dtypes[-1]), None)
 
     def describe(self) -> dict[str, Any]:
@@ -153,6 +163,8 @@ class _Learned:
     """A network, as the rows of the table are."""
 
     dtypes = (np.uint8, np.uint16, np.float32)
+    dpi = None
+    has_palette = False
 
     def __init__(self, model: str, parameters: dict[str, Any]):
         unknown = sorted(parameters.keys() - set(OPTIONS))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from sdk.errors import ImageReadError, UnsupportedImageError
 from sdk.headers import BITS_PER_SAMPLE, PHOTOMETRIC, Header
+from sdk.turn import Turn
 
 MIN_SIDE = 8
 """px; a smaller picture holds too few dots to say anything about tone."""
@@ -186,15 +187,11 @@ def _of_16_bits(image: Image.Image) -> np.ndarray:
 
 
 def upright(picture: Picture, orientation: int) -> Picture:
-    """Apply an EXIF orientation, 1..8: mirrored if 2, 4, 5 or 7, then turned."""
+    """Apply an EXIF orientation, 1..8."""
     if orientation == 1:
         return picture
-    quarter_turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)  # counter-clockwise
-
-    def turned(plane: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(np.rot90(plane[:, ::-1] if orientation in (2, 4, 5, 7) else plane, quarter_turns))
-
-    return replace(picture, pixels=turned(picture.pixels), alpha=None if picture.alpha is None else turned(picture.alpha))
+    turn = Turn({3: 180, 4: 180, 5: 90, 6: 270, 7: 270, 8: 90}.get(orientation, 0), mirrored=orientation in (2, 4, 5, 7))
+    return replace(picture, pixels=turn.apply(picture.pixels), alpha=None if picture.alpha is None else turn.apply(picture.alpha))
 
 
 def _has_transparent_level(image: Image.Image) -> bool:

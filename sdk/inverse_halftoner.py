@@ -36,7 +36,8 @@ class InverseHalftoner:
     threshold: None, or a level in (0, 1) at which the input is cut to two levels first; it mends halftones that were
         JPEG-coded or lightly smoothed.
     method: the halftoning method that made the dots (of ``sdk.analysis.methods.LABELS``), for models that are told it (``fast``); the
-        default is what each picture's dots say, "unknown" tells the model none. "auto" takes no method.
+        default is what each picture's dots say, "unknown" tells the model none. Dots of a method that is named are taken to lie as they
+        were made; else turned ones are turned back first. "auto" takes no method.
     threads: CPU threads; the default is one a core.
     backend, precision: "onnxruntime" (fp32; int8 files; on CUDA fp16 files), "openvino" (CPU; fp32 or bf16; int8 files) or "tensorrt"
         (TensorRT or TensorRT-RTX, on GPUs; fp16, bf16 or fp32; the table is in ``sdk.backends.open_backend``); "auto" is TensorRT for
@@ -50,7 +51,8 @@ class InverseHalftoner:
     slightly different restoration. With TensorRT such models run tile by tile from the CPU, and take no arrays in GPU memory.
 
     Calls from several threads are safe. Same input, same seed, same backend: same pixels. But arrays in GPU memory are judged by how
-    often patterns occur in the whole of them: of dots beside text no method may be found (name it), and nothing is warned about.
+    often patterns occur in the whole of them: of dots beside text no method may be found (name it), dots that were turned, enlarged or
+    smeared are taken for plain ones, and nothing is warned about.
     """
 
     def __init__(

@@ -30,11 +30,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
     if isinstance(image, np.ndarray):
         return picture_to_array(restore(picture_from_array(image)))
     if isinstance(image, Image.Image):
-        restored = picture_to_pil(restore(picture_from_pil(image)))
-        restored.info |= {key: image.info[key] for key in ("icc_profile", "exif", "xmp") if key in image.info}
-        if dpi := resolution(image.info.get("dpi")):
-            restored.info["dpi"] = tuple(value * scale for value in dpi)
-        return restored
+        return with_header_of(image, picture_to_pil(restore(picture_from_pil(image))), scale)
     if isinstance(image, bytes):
         file = files.read(image)
         outlines = _as_restored(file.outlines)
@@ -44,6 +40,15 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
     raise no_picture(image)
+
+
+def with_header_of(image: Image.Image, restored: Image.Image, scale: float = 1.0) -> Image.Image:
+    """``restored`` with what ``image`` says in ``info``; a profile goes where colour became grey."""
+    kept = ("exif", "xmp") if len(image.getbands()) >= 3 > len(restored.getbands()) else ("exif", "xmp", "icc_profile")
+    restored.info |= {key: image.info[key] for key in kept if key in image.info}
+    if dpi := resolution(image.info.get("dpi")):
+        restored.info["dpi"] = tuple(value * scale for value in dpi)
+    return restored
 
 
 def restore_batch(images: Iterable[ImageLike], run: Callable[[ImageLike], Any]) -> list[Any]:

@@ -12,6 +12,7 @@ from training import (
     evaluate_cdh,
     evaluate_colour,
     evaluate_companding,
+    evaluate_disguises,
     evaluate_halftones,
     evaluate_scans,
     layers,
@@ -39,6 +40,7 @@ PAGES = {
     "cdh": lambda: evaluate_cdh.page(result("cdh/cdh")),
     "compare": lambda: compare.page(result("compare/compare")),
     "layers": lambda: layers.page(result("layers/layers")),
+    "disguises": lambda: evaluate_disguises.page(result("disguises/fast")),
     "halftones": lambda: evaluate_halftones.page(result("halftones/halftones")),
     "papers": lambda: papers.page(papers.read(EVALUATIONS)),
 }

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from sdk.catalog import metadata_of, model_bytes
+from sdk.whole_files import write_whole
 from training.config import Recipe, from_table, to_table
 from training.errors import TrainingError
 from training.models import build
@@ -145,12 +145,9 @@ def _texts(recipe: Recipe) -> dict[str, str]:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     # clone(): safetensors refuses views and channels_last memory
     plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    save_file(plain, partial, metadata={key: json.dumps(value) for key, value in header.items()})
-    os.replace(partial, path)
+    write_whole(path, save(plain, {key: json.dumps(value) for key, value in header.items()}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

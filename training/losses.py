@@ -28,6 +28,19 @@ def log_rmse(restored: Tensor, photo: Tensor) -> Tensor:
     return 0.5 * torch.log(_squared_errors(restored, photo) + 1e-5).mean()
 
 
+def ssim(restored: Tensor, photo: Tensor) -> Tensor:
+    """1 - structural similarity, as ``training.metrics.ssim`` counts it (windows wholly inside; crops are at least 11x11 px)."""
+    planes, taps = restored.shape[1], torch.arange(-5.0, 6, device=restored.device)
+    window = torch.exp(-0.5 * (taps / 1.5) ** 2)
+    window = window / window.sum()
+    moments = torch.cat([restored, photo, restored**2, photo**2, restored * photo], 1)
+    for shape in ((1, 1, 11, 1), (1, 1, 1, 11)):
+        moments = F.conv2d(moments, window.view(shape).expand(5 * planes, *shape[1:]), groups=5 * planes)
+    x, y, xx, yy, xy = moments.split(planes, 1)
+    c1, c2 = 0.01**2, 0.03**2
+    return 1 - ((2 * x * y + c1) * (2 * (xy - x * y) + c2) / ((x**2 + y**2 + c1) * (xx - x**2 + yy - y**2 + c2))).mean()
+
+
 def frequency(restored: Tensor, photo: Tensor) -> Tensor:
     """Mean modulus of the difference of the crops' Fourier transforms (MSPRL, arXiv 2305.17355); it grows with the crop's side."""
     return torch.fft.rfft2(restored - photo).abs().mean()
@@ -38,6 +51,7 @@ TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": F.mse_loss,
     "rmse": rmse,
     "log_rmse": log_rmse,
+    "ssim": ssim,
     "frequency": frequency,
 }
 """What a recipe's ``[loss]`` may weigh, beside ``content``, ``denoising``, ``perceptual`` and ``lpips``."""

@@ -23,6 +23,7 @@ from sdk import files
 from sdk.analysis.levels import (
     GREY_GAP,
     MOSTLY,
+    are_two_smeared,
     busy_level_counts,
     distinct_colors,
     distinct_levels,
@@ -35,6 +36,7 @@ from sdk.analysis.methods import find_method
 from sdk.analysis.result import KINDS, Analysis
 from sdk.analysis.rules import without_rules
 from sdk.analysis.screens import OF_DOTS, Screen, find_screen
+from sdk.analysis.turns import find_turn
 from sdk.analysis.two_levels import MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import MOST_PIXELS, WINDOW, choose_windows
 from sdk.errors import OptionError
@@ -83,22 +85,26 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
         found = judge(windows, dpi)
         if found and found.kind in ("dither", "ordered"):
-            return replace(found, method=_method(pixels, windows, found.period))
+            return _with_method(found, pixels, windows)
         if found and not (found.kind == "palette" and as_8_bits(pixels) is None):
             return found
     return _judge_spectrum(windows, dpi)
 
 
-def _method(pixels: np.ndarray, windows: Windows, period: float | None) -> str | None:
-    """What placed the dots of a dither; no matrix of another size than was found."""
+def _with_method(found: Analysis, pixels: np.ndarray, windows: Windows) -> Analysis:
+    """And what placed the dots of a dither, and how they lie; no matrix of another size than was found."""
+    threshold = 0.5
     if levels := find_two_levels(pixels):
-        method = find_method(levels.spread(pixels))
+        pixels = levels.spread(pixels)
     else:
         low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
-        method = find_method(pixels, float(low + high) / 2 / 255 if high > low else 0.5)
-    if method is not None and method.startswith("clustered-dot") and period is not None and not method.endswith(f"x{period:g}"):
-        return None
-    return method
+        threshold = float(low + high) / 2 / 255 if high > low else threshold
+    if turn := find_turn(pixels, threshold):
+        found, pixels = replace(found, turned=turn.degrees, mirrored=turn.mirrored), turn.undo(pixels)
+    method = find_method(pixels, threshold)
+    if method is not None and method.startswith("clustered-dot") and found.period is not None and not method.endswith(f"x{found.period:g}"):
+        return found
+    return replace(found, method=method)
 
 
 def _planes(windows: Windows) -> list[Windows]:
@@ -201,6 +207,8 @@ def _on_lattice(screen: Screen, side: int) -> bool:
 
 def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     levels = [distinct_levels(planes) for planes in _planes(windows)]
+    if all(are_two_smeared(of_channel) for of_channel in levels):
+        return None
     grids = [regular_grid(of_channel) for of_channel in levels if of_channel.size > 2]
     regular = max((grid for grid in grids if grid), default=None) if all(grids) else None
     colors = _palette_size(windows)

@@ -14,6 +14,8 @@ GREY_GAP = 4
 """Grey levels of a palette lie this far apart (of 255) or more; every 8-bit grey photograph has at most 256 levels, without gaps."""
 MOSTLY = 0.98
 """Share of the pixels whose levels and colours say what a picture is; the rest may be a caption, a stamp, a stray pixel."""
+SMEARED = 0.1
+"""How far from the ends levels may lie that were black and white, as a share of the range."""
 BLOCK = 32
 """px; dither is looked for block by block, since it shows where the photograph is smooth."""
 
@@ -75,6 +77,12 @@ def color_codes(colors: np.ndarray) -> np.ndarray:
     """uint32 0xRRGGBB of colours 0..255, (..., 3)."""
     red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
     return (red << 16) | (green << 8) | blue
+
+
+def are_two_smeared(levels: np.ndarray) -> bool:
+    """Whether more than two levels (ascending) lie near the two ends, as JPEG coding of high quality leaves black and white."""
+    first, last = levels[0], levels[-1]
+    return levels.size > 2 and last > first and bool((np.minimum(levels - first, last - levels) <= SMEARED * (last - first)).all())
 
 
 def regular_grid(levels: np.ndarray) -> int | None:

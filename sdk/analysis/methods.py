@@ -5,8 +5,8 @@ Every method has its own habits: what it puts next to what it has just put. So a
 compared with what each method does, counted over many photographs (``training.method_tables``): the method under which the picture
 is likeliest made it, if that is not much less likely than under the picture's own habits: no less than in 97 of 100 photographs that it
 did make. Otherwise the picture may be a page with text beside its dots: then the blocks that some method explains are judged without the
-rest. Else nobody is named: text, scans, dots that were resized, most methods not in the table. Dots that were turned may be taken for
-those of another method.
+rest. Else nobody is named: text, scans, dots that were resized, most methods not in the table. Dots that were turned since have other
+habits; ``turns`` finds how they lay.
 """
 
 from __future__ import annotations
@@ -114,16 +114,30 @@ def _method_of_parts(planes: Sequence[np.ndarray]) -> str | None:
 
 def method_of_counts(counts: np.ndarray) -> str | None:
     """(PATTERNS,) as of ``count_patterns``; None where no method of the table would have made such a picture."""
-    counts = counts.reshape(-1, 2).copy()
-    counts[[0, -1]] = 0  # in plain black and white all methods do the same
-    pixels = counts.sum()
+    counts, pixels = _mixed(counts)
     if pixels < ENOUGH:
         return None
-    bits, limits = _habits()
-    likelihoods = bits @ counts.ravel().astype(np.float32) / pixels
+    limits, likelihoods = _habits()[1], _likelihoods(counts) / pixels
     best = int(likelihoods.argmax())
     misfit = own_likelihood(counts) - likelihoods[best]  # how much less likely by that method's habits than by its own, bits a pixel
     return LABELS[best] if misfit <= limits[best] else None
+
+
+def likelihood(counts: np.ndarray) -> float:
+    """(PATTERNS,) -> the logarithm of its likelihood by the habits of the method that suits it best, bits."""
+    return float(_likelihoods(_mixed(counts)[0]).max())
+
+
+def _mixed(counts: np.ndarray) -> tuple[np.ndarray, int]:
+    """(surroundings, black and white), and their sum; in plain black and white all methods do the same, so these do not count."""
+    counts = counts.reshape(-1, 2).copy()
+    counts[[0, -1]] = 0
+    return counts, int(counts.sum())
+
+
+def _likelihoods(counts: np.ndarray) -> np.ndarray:
+    """By the habits of each method."""
+    return _habits()[0] @ counts.ravel().astype(np.float32)
 
 
 def own_likelihood(counts: np.ndarray) -> float:

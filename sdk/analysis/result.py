@@ -29,12 +29,17 @@ class Analysis:
     """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
     enlarged: int = 1
     """How often each pixel of a 1-bit dither is repeated, down and across; the other fields are of it at its own size."""
+    turned: int = 0
+    """Of 1-bit dithers: by how many degrees, counter-clockwise, the dots were turned since they were made: 0, 90, 180, 270."""
+    mirrored: bool = False
+    """Of 1-bit dithers: whether the dots were mirrored, left to right, before they were turned."""
 
     def __str__(self) -> str:
-        enlarged = f", each pixel {self.enlarged}x{self.enlarged} times" if self.enlarged > 1 else ""
+        since = ", mirrored" * self.mirrored + f", turned by {self.turned} degrees" * (self.turned > 0)
+        since += f", each pixel {self.enlarged}x{self.enlarged} times" * (self.enlarged > 1)
         details = {
-            "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})" + enlarged,
-            "ordered": "1-bit ordered dither" + (f", {self.period:g} px matrix" if self.period else "") + enlarged,
+            "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})" + since,
+            "ordered": "1-bit ordered dither" + (f", {self.period:g} px matrix" if self.period else "") + since,
             "screen": "AM screen" + self._screen(),
             "palette": f"palette of {self.colors} colours",
             "few-bit": f"{self.bits} bit{'s' if self.bits != 1 else ''} a channel, without dither",

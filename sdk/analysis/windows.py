@@ -17,14 +17,14 @@ QUARTER = 4
 """How far it is reduced: soft dots of 12 px and more rise and fall too slowly to be seen from pixel to pixel, but not then."""
 
 
-def choose_windows(pixels: np.ndarray, count: int = WINDOWS) -> list[np.ndarray]:
-    """Those windows of a picture that look most like halftone, which may be a small part of a page of text.
+def choose_windows(pixels: np.ndarray, count: int = WINDOWS, extent: int = WINDOW) -> list[np.ndarray]:
+    """Those windows of a picture, of ``extent`` px, that look most like halftone, which may be a small part of a page of text.
 
     The lesser half of them look so in a copy of a quarter of the size.
     """
     height, width = pixels.shape[:2]
     cells = (max(1, height // CELL), max(1, width // CELL))
-    side = (min(WINDOW // CELL, cells[0]), min(WINDOW // CELL, cells[1]))
+    side = (min(extent // CELL, cells[0]), min(extent // CELL, cells[1]))
     taken = np.zeros((cells[0] - side[0] + 1, cells[1] - side[1] + 1), bool)
     windows = []
     for sample, share in ((_rows, count - count // 2), (_quarter, count // 2)):
@@ -37,8 +37,8 @@ def choose_windows(pixels: np.ndarray, count: int = WINDOWS) -> list[np.ndarray]
             if taken.all():
                 return windows
             row, column = (int(i) for i in np.unravel_index(int(np.where(taken, -1, sums).argmax()), sums.shape))
-            top, left = min(row * CELL, max(0, height - WINDOW)), min(column * CELL, max(0, width - WINDOW))
-            windows.append(np.ascontiguousarray(pixels[top : top + WINDOW, left : left + WINDOW]))
+            top, left = min(row * CELL, max(0, height - extent)), min(column * CELL, max(0, width - extent))
+            windows.append(np.ascontiguousarray(pixels[top : top + extent, left : left + extent]))
             taken[max(0, row - side[0] + 1) : row + side[0], max(0, column - side[1] + 1) : column + side[1]] = True
     return windows
 

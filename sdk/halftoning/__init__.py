@@ -19,6 +19,11 @@ from sdk.errors import OptionError, UnsupportedImageError, nearest
 from sdk.halftoning import palettes, thresholds
 from sdk.halftoning.error_diffusion import KERNELS, diffuse
 
+LEAST_PERIOD = 2
+"""px; dots of fewer have hardly any tones."""
+PHASE = (0.137, 0.271)
+"""Where AM screens begin, in periods: where these are whole px, pixels meet more of their tones than if a dot began at a pixel."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -63,7 +68,9 @@ def _am_screen(grey: np.ndarray, *, lpi: float = 85.0, dpi: float = 600.0, angle
         raise OptionError(f"lpi = {lpi:g} and dpi = {dpi:g}: both must be above 0.")
     if not math.isfinite(angle):
         raise OptionError(f"angle = {angle:g}: it must be a number of degrees.")
-    return _exceeds(grey, thresholds.am_screen(*grey.shape, period=dpi / lpi, angle=angle, dot=dot))
+    if dpi / lpi < LEAST_PERIOD:
+        raise OptionError(f"lpi = {lpi:g} at dpi = {dpi:g}: a dot has {dpi / lpi:g} px; it must have {LEAST_PERIOD} or more.")
+    return _exceeds(grey, thresholds.am_screen(*grey.shape, period=dpi / lpi, angle=angle, dot=dot, phase=PHASE))
 
 
 def _blue_noise(grey: np.ndarray, *, size: int = 64, seed: int = 0) -> np.ndarray:
@@ -91,9 +98,14 @@ METHODS: dict[str, Method] = {
             for name, kernel in KERNELS.items()
         ),
         Method("bayer", "ordered", "dispersed dots, Bayer 1973; size 2, 4, 8 or 16", _bayer),
-        Method("clustered-dot", "ordered", "one growing dot per size x size cell", _clustered_dot),
-        Method("am-screen", "screen", "print screen of lpi at dpi, any angle, round, ellipse, diamond or line dots", _am_screen),
-        Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993", _blue_noise),
+        Method("clustered-dot", "ordered", "one growing dot per size x size cell; size 2..32", _clustered_dot),
+        Method(
+            "am-screen",
+            "screen",
+            "print screen of lpi at dpi, any angle, round, ellipse, diamond or line dots",
+            _am_screen,
+        ),
+        Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993; size 8..256", _blue_noise),
         Method("white-noise", "noise", "random thresholds", _white_noise),
         Method(
             "palette", "palette", "GIF palette: median-cut, octree or web; dither floyd-steinberg, bayer or none", _palette, per_plane=False
@@ -129,7 +141,7 @@ def halftone(image: np.ndarray, name: str, **parameters: Any) -> np.ndarray:
 
     Returns bool of the same shape, True = white (``palette``: uint8 HxWx3; ``bit-depth``: the shape and dtype given, which may be uint16).
     """
-    method = method_named(name)
+    method, image = method_named(name), np.asarray(image)
     unknown = sorted(parameters.keys() - method.parameters.keys())
     if unknown:
         raise OptionError(f"Method {name!r} has no parameter {unknown[0]!r}.{nearest(unknown[0], method.parameters)}")

@@ -2,7 +2,7 @@
 
 All functions return float32 thresholds in (0, 1). Those of matrices are spread evenly, so the mean tone of a flat area is kept. Screens are
 spread evenly over all phases, of which the pixel grid meets few where a period is a whole number of px, or 45 degrees of one: then tones
-are off by up to a quarter at 3 px, a fifth at 4, a tenth at 8 (round dots; diamonds and lines up to a third, ellipses less).
+are off, the more the fewer, and most where a dot begins at a pixel.
 """
 
 from __future__ import annotations

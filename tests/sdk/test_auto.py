@@ -69,12 +69,12 @@ def test_colour_goes_to_the_model_for_all_channels(
     auto, cutting = (sdk.InverseHalftoner("auto", device="cpu", threshold=threshold) for threshold in (None, 0.5))
     grey = halftone(photo[:128, :128], "floyd-steinberg")
     colour = halftone(np.dstack([photo[:128, :128], photo[128:256, :128], photo[:128, 128:256]]), "floyd-steinberg")
-    upwards = np.ascontiguousarray(colour[::-1])  # no method that has a name
+    dirty = colour ^ (np.random.default_rng(0).random(colour.shape) < 0.1)  # of no method that has a name
     tinted = np.dstack([np.where(grey, 255, 0), np.where(grey, 250, 5), np.where(grey, 255, 0)]).astype(np.uint8)
     for restorer, picture, expected in (
         (auto, grey, "fast"),
         (auto, colour, "joint"),
-        (auto, upwards, "fast"),
+        (auto, dirty, "fast"),
         (auto, np.dstack([grey] * 3), "fast"),
         (cutting, tinted, "fast"),
     ):
@@ -90,7 +90,7 @@ def test_a_page_of_text_stays_one_of_1_bit(auto: sdk.InverseHalftoner, tmp_path:
     with pytest.warns(sdk.NoHalftoneWarning):
         auto.run_file(tmp_path / "pages.tif", tmp_path / "same.tif")
     with Image.open(tmp_path / "same.tif") as same:
-        assert (same.mode, same.n_frames, same.info["compression"]) == ("1", 2, "group4")
+        assert (same.mode, same.n_frames) == ("1", 2)
         assert np.array_equal(np.asarray(same), text)
     Image.fromarray(text).save(tmp_path / "page.png")
     with pytest.warns(sdk.NoHalftoneWarning):

@@ -50,6 +50,15 @@ def test_black_and_white_stay_clean() -> None:
         assert (search(flat > 0.5, flat) == (level > 0.5)).all()
 
 
+def test_dots_of_the_lightest_and_darkest_tones_stay() -> None:
+    """A lone dot is more than such a tone asks for, wherever it lies, but none is less."""
+    rng = np.random.default_rng(0)
+    for share in (0.01, 0.03):
+        dots, flat = rng.random((64, 64)) < share, np.full((64, 64), share, np.float32)
+        np.testing.assert_array_equal(search(dots, flat), dots)
+        np.testing.assert_array_equal(search(~dots, 1 - flat), ~dots)
+
+
 def test_every_pixel_has_its_turn() -> None:
     places = {(y % LATTICE, x % LATTICE) for y in range(8) for x in range(8)}
     for y, x in places:

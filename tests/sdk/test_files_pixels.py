@@ -16,9 +16,11 @@ from PIL import Image
 
 from sdk.errors import ImageWriteError, UnsupportedImageError
 from sdk.files import encode, read, write
+from sdk.halftoning import halftone
 from sdk.headers import Header
 from sdk.images import Picture, picture_to_array
 from tests.sdk.pictures import COLOUR, COLOUR16, DPI, GREY, GREY16, ICC, RGBA16, WHITE, files_below, one_page, png_chunk, saved
+from training.pages import text_page
 
 
 @pytest.mark.parametrize(
@@ -72,11 +74,21 @@ def test_grey_with_alpha_round_trip(format: str) -> None:
     np.testing.assert_array_equal(page.alpha, 255 - GREY)
 
 
+def test_1_bit_tiff_is_coded_as_is_smaller(photo: np.ndarray) -> None:
+    text = text_page(300, 400, np.random.default_rng(0)) > 127
+    for white, smaller, larger in ((text, "group4", "tiff_adobe_deflate"), (halftone(photo, "bayer"), "tiff_adobe_deflate", "group4")):
+        data, other = encode(one_page(white), "TIFF"), io.BytesIO()
+        Image.fromarray(white).save(other, "TIFF", compression=larger)
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.info["compression"] == smaller
+        assert len(data) < len(other.getvalue())
+        np.testing.assert_array_equal(read(data).pages[0].pixels, white)
+
+
 def test_1_bit_tiff_stays_1_bit() -> None:
     data = encode(one_page(WHITE, dpi=DPI), "TIFF")
     with Image.open(io.BytesIO(data)) as image:
         assert image.mode == "1"
-        assert image.info["compression"] == "group4"
     np.testing.assert_array_equal(read(data).pages[0].pixels, WHITE)
 
 

@@ -14,7 +14,7 @@ import sdk
 from sdk import files
 from sdk.errors import ImageWriteError, InverseHalftonerError, OptionError, UnsupportedImageError
 from sdk.halftoning import METHODS, halftone
-from sdk.images import Picture
+from sdk.images import Picture, widened
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_jpeg_is_refused_before_the_work(tmp_path: Path, grey: np.ndarray, metho
     [
         ("bit-depth", np.uint16, "webp", "WEBP holds 8 bits a channel, but the picture has uint16"),
         ("palette", np.uint8, "pgm", "PGM holds grey"),
-        ("palette", np.uint8, "gif", "GIF holds 256 colours"),
+        ("palette", np.uint16, "mp4", "MP4 holds animations"),
     ],
 )
 def test_formats_that_do_not_hold_the_result_are_refused_before_the_work(
@@ -171,6 +171,57 @@ def test_formats_that_do_not_hold_the_result_are_refused_before_the_work(
     with pytest.raises(ImageWriteError, match=message):
         halftoner.run_file(tmp_path / "photo.png", tmp_path / f"halftone.{suffix}")
     assert large == [(8, 8)]
+
+
+@pytest.mark.parametrize("method", ["palette", "floyd-steinberg"])
+def test_gif_holds_palettes_and_dots_exactly(tmp_path: Path, rgb: np.ndarray, method: str) -> None:
+    frames = [Image.fromarray(np.ascontiguousarray(rgb[::way])) for way in (1, -1)]
+    frames[0].save(tmp_path / "photos.png", save_all=True, append_images=frames[1:], duration=[80, 120])
+    Image.fromarray(rgb).save(tmp_path / "photo.png")
+    halftoner = sdk.Halftoner(method)
+    for name in ("photo", "photos"):
+        halftoner.run_file(tmp_path / f"{name}.png", tmp_path / f"{name}.gif")
+        written = files.read(tmp_path / f"{name}.gif").pages
+        for page, photo in zip(written, (rgb, rgb[::-1])):
+            np.testing.assert_array_equal(page.pixels, widened(halftoner.run(photo)))
+    assert [page.duration for page in written] == [80, 120]
+
+
+def test_gif_of_more_colours_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
+    with pytest.raises(ImageWriteError, match="GIF holds 256 colours"):
+        files.write(tmp_path / "a.gif", [Picture(rgb)])
+
+
+@pytest.mark.parametrize("method", ["bayer", "palette", "bit-depth"])
+def test_mp4_is_refused_as_jpeg_is(tmp_path: Path, grey: np.ndarray, method: str) -> None:
+    frames = [Image.fromarray(np.ascontiguousarray(grey[::way])) for way in (1, -1)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=100)
+    with pytest.raises(ImageWriteError, match=r"MP4 would blur the dots.*\.webp"):
+        sdk.Halftoner(method).run_file(tmp_path / "a.png", tmp_path / "a.mp4")
+
+
+def test_screens_say_for_what_resolution_they_are(tmp_path: Path, grey: np.ndarray) -> None:
+    halftoner = sdk.Halftoner("am-screen", lpi=100, dpi=450, angle=20)
+    photo = Image.fromarray(np.tile(grey, (6, 4)))
+    photo.save(tmp_path / "photo.png", dpi=(72, 72))
+    halftoner.run_file(tmp_path / "photo.png", tmp_path / "dots.tif")
+    assert files.read(tmp_path / "dots.tif").header.dpi == (450, 450)
+    assert sdk.analyze(tmp_path / "dots.tif").lpi == pytest.approx(100, rel=0.02)
+    photo.info["dpi"] = (72, 72)
+    assert halftoner.run(photo).info["dpi"] == (450, 450)
+
+
+def test_pil_images_keep_what_they_say(rgb: np.ndarray) -> None:
+    photo = Image.fromarray(rgb)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    photo.info |= {"exif": exif.tobytes(), "icc_profile": profile, "xmp": b"<x/>"}
+    dots = sdk.Halftoner("bayer").run(photo)
+    assert (dots.info["exif"], dots.info["icc_profile"], dots.info["xmp"]) == (exif.tobytes(), profile, b"<x/>")
+    grey = sdk.Halftoner("bayer", grey=True).run(photo)
+    assert grey.info["exif"] == exif.tobytes()
+    assert "icc_profile" not in grey.info
 
 
 @pytest.mark.parametrize("method", METHODS)

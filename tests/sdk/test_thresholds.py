@@ -32,6 +32,14 @@ def test_am_screen_keeps_tone(dot: str, angle: float, tolerance: float, grey: in
     assert abs(halftone(flat(grey, 256), "am-screen", dot=dot, angle=angle).mean() - grey / 255) <= tolerance
 
 
+@pytest.mark.parametrize(("period", "mean_error"), [(3, 0.1), (4, 0.06), (8, 0.03), (12, 0.02)])
+def test_screens_of_whole_periods_keep_tone_nearly(period: int, mean_error: float) -> None:
+    """Pixels meet few phases of them: by where a screen begins, tones are off by half of what they were else."""
+    screens = ({"lpi": 600 / period, "angle": 0, "dot": dot} for dot in thresholds.DOTS)
+    errors = [abs(halftone(flat(grey, 96), "am-screen", **screen).mean() - grey / 255) for screen in screens for grey in range(5, 251, 7)]
+    assert np.mean(errors) < mean_error
+
+
 @settings(max_examples=30, deadline=None)
 @given(grey=st.integers(0, 255), seed=st.integers(0, 2**32))
 def test_white_noise_keeps_tone(grey: int, seed: int) -> None:

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from sdk.errors import OptionError
+from training import metrics
 from training.errors import TrainingError
-from training.losses import LPIPS_EVERY, Loss, frequency, log_rmse, rmse
+from training.losses import LPIPS_EVERY, Loss, frequency, log_rmse, rmse, ssim
 from training.models import build
 from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures, VggLpips
 
@@ -38,6 +39,16 @@ def test_rmse_has_a_gradient_where_nothing_is_wrong() -> None:
     rmse(restored, torch.zeros(1, 1, 4, 4)).backward()
     assert restored.grad is not None
     assert torch.isfinite(restored.grad).all()
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_ssim_is_that_of_the_tables(planes: int) -> None:
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 256, (2, 40, 31, planes), np.uint8)
+    restored = np.clip(photos + rng.normal(0, 40, photos.shape), 0, 255).astype(np.uint8)
+    counted = [metrics.ssim(a.squeeze(), b.squeeze()) for a, b in zip(restored, photos)]
+    x, y = (torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255 for pictures in (restored, photos))
+    assert ssim(x, y).item() == pytest.approx(1 - np.mean(counted), abs=1e-5)
 
 
 def test_frequency_counts_every_wave_alike() -> None:
