@@ -26,7 +26,7 @@ from demo.workspace import (
     public_text,
     refusal,
 )
-from sdk.formats import READ_SUFFIXES, restored_suffix
+from sdk.files.formats import READ_SUFFIXES, restored_suffix
 
 
 def batch(

@@ -11,9 +11,9 @@ from demo import models
 from demo.pictures import previews
 from demo.restore import SAMPLES, download_button, picture_field, slider
 from demo.workspace import check_open, errors_shown, given, new_folder
-from sdk.few_bits import MOST_BITS, find_depth
 from sdk.files import read
-from sdk.formats import restored_suffix
+from sdk.files.formats import restored_suffix
+from sdk.networks.few_bits import MOST_BITS, find_depth
 
 EXAMPLE_BITS = 3
 

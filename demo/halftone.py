@@ -16,7 +16,7 @@ from demo.lpips import lpips
 from demo.pictures import first_page, previews, psnr, ssim
 from demo.restore import download_button, picture_field, slider, take_sample
 from demo.workspace import check_open, errors_shown, given, new_folder, public_text
-from sdk.formats import halftone_suffix, restored_suffix
+from sdk.files.formats import halftone_suffix, restored_suffix
 from sdk.halftoning import METHODS
 from sdk.halftoning.palettes import PALETTE_DITHERS, PALETTES
 from sdk.halftoning.thresholds import DOTS

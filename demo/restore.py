@@ -12,7 +12,7 @@ import sdk
 from demo import models
 from demo.pictures import previews
 from demo.workspace import check_open, errors_shown, given, new_folder, public_text
-from sdk.formats import READ_SUFFIXES, restored_suffix
+from sdk.files.formats import READ_SUFFIXES, restored_suffix
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 EXAMPLES = {

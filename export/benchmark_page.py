@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.chart import draw
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 
 BUSY = 0.05
 """Share of the cores that other programs used, from which on a row is marked."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdk.errors import MissingDependencyError
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 
 MARKERS = "osD^vP*X"
 

@@ -14,7 +14,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from export.to_onnx import IR_VERSION, OPSET, store_weights_as_fp16
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 from training.errors import TrainingError, said_plainly
 from training.metrics import Lpips
 from training.results import LPIPS_WEIGHTS

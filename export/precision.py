@@ -30,9 +30,9 @@ from sdk.errors import ModelError
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
+from sdk.networks.tiling import padded
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
-from sdk.tiling import padded
 from training.arguments import count
 from training.config import Recipe, load_recipe
 from training.data import evenly, photo_paths, read_grey, read_rgb

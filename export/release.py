@@ -20,8 +20,8 @@ from export.precision import LOST, MAY_LOSE, TO_FP32
 from export.to_onnx import write
 from sdk.catalog import FOLDER, tomllib
 from sdk.errors import ModelError
+from sdk.files.whole_files import write_whole
 from sdk.metadata import ModelMetadata
-from sdk.whole_files import write_whole
 from training.errors import said_plainly
 
 HEADLINE = (

@@ -23,7 +23,7 @@ from sdk.backends import Backend, open_backend, open_cached_engine
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.catalog import model_bytes, releases
-from sdk.engines import BuildOptions
+from sdk.engines.build import BuildOptions
 from sdk.errors import DeviceError, InferenceError, MissingDependencyError, ModelError
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props

@@ -24,8 +24,8 @@ from export.exported import as_exported
 from export.verify import Inputs, measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import nearest
+from sdk.files.whole_files import write_whole
 from sdk.metadata import ModelMetadata
-from sdk.whole_files import write_whole
 from training.arguments import count
 from training.config import RECIPES, Recipe, RecipeError, load_recipe
 from training.cost import kflop_per_pixel

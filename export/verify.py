@@ -18,8 +18,8 @@ from sdk.files import read
 from sdk.halftoning.palettes import quantise_bits
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
+from sdk.networks.tiling import padded
 from sdk.onnx_file import read_props
-from sdk.tiling import padded
 from training.errors import TrainingError, said_plainly
 
 TOLERANCE = 1e-4

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sdk.few_bits import check_bits, cut, find_depth
-from sdk.images import Picture, from_unit, is_grey, to_unit
+from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.network import Network
+from sdk.networks.few_bits import check_bits, cut, find_depth
+from sdk.networks.network import Network
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
 
@@ -100,13 +100,12 @@ class BitDepthNetwork(Network):
     def restore(self, pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8."""
         depth = find_depth(pixels, bits)
-        if pixels.ndim == 2:
-            return self._expand(pixels, depth.bits, depth.channels)
-        if is_grey(pixels):  # stored as RGB: it stays exactly grey
-            return np.repeat(self._expand(_plane(pixels, 0), depth.bits, depth.channels[:1])[..., None], 3, axis=-1)
-        if self.metadata.input_color == "rgb":
-            return self._expand(pixels, depth.bits, depth.channels)
-        return np.stack([self._expand(_plane(pixels, c), depth.bits, depth.channels[c : c + 1]) for c in range(3)], axis=-1)
+
+        def run(planes: np.ndarray, channel: int) -> np.ndarray:
+            own = depth.channels if planes.ndim == 3 else depth.channels[channel : channel + 1]
+            return self._expand(planes, depth.bits, own)
+
+        return self._by_channel(pixels, run)
 
     def _expand(self, pixels: np.ndarray, bits: int, channels: tuple[int, ...]) -> np.ndarray:
         own_bits = np.array(channels, np.float32)[:, None, None]
@@ -125,7 +124,3 @@ class BitDepthNetwork(Network):
 def _floor(unit: np.ndarray, bits: int | np.ndarray) -> np.ndarray:
     """The lowest of the 8-bit values that each value of few bits stands for, in [0, 1]: Hou & Qiu 2017, eq. 2."""
     return cut(unit, bits) * np.exp2(8 - bits, dtype=np.float32) / np.float32(255)
-
-
-def _plane(pixels: np.ndarray, channel: int) -> np.ndarray:
-    return np.ascontiguousarray(pixels[..., channel])

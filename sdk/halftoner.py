@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sdk import files, formats
+from sdk import files
 from sdk.catalog import released_for, releases
-from sdk.engine_file import ENGINE_SUFFIX
+from sdk.engines.file import ENGINE_SUFFIX
 from sdk.errors import OptionError, nearest
+from sdk.files import formats
 from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, picture_to_pil, to_unit
-from sdk.learned_halftoning import OPTIONS, HalftoningNetwork
-from sdk.noise import check_seed
+from sdk.networks.halftoning import OPTIONS, HalftoningNetwork
+from sdk.networks.noise import check_seed
 from sdk.same_kind import restore_batch, restored_pages, with_header_of
 
 

@@ -9,12 +9,12 @@ from functools import partial
 from numbers import Real
 from typing import Any
 
-from sdk.auto import AutoNetwork, Choice
 from sdk.cuda.device_array import DeviceArray, is_device_array
 from sdk.errors import OptionError
-from sdk.halftone_network import HalftoneNetwork
 from sdk.images import Picture
 from sdk.metadata import ModelMetadata
+from sdk.networks.auto import AutoNetwork, Choice
+from sdk.networks.halftone import HalftoneNetwork
 from sdk.resizing import resize
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
@@ -42,7 +42,7 @@ class InverseHalftoner:
     backend, precision: "onnxruntime" (fp32; int8 files; on CUDA fp16 files), "openvino" (CPU; fp32 or bf16; int8 files) or "tensorrt"
         (TensorRT or TensorRT-RTX, on GPUs; fp16, bf16 or fp32; the table is in ``sdk.backends.open_backend``); "auto" is TensorRT for
         .engine files, and with device="cuda" where it is installed, else onnxruntime. TensorRT builds an engine at the first use of a
-        model, for minutes, and keeps it: ``sdk.engine_cache.watch_builds`` shows how far it is.
+        model, for minutes, and keeps it: ``sdk.engines.cache.watch_builds`` shows how far it is.
     scale: size of the result, as a factor of the input's; coarse screens hold no detail to fill their scan's size.
     on_choice: called with the ``Choice`` of each picture by "auto".
 

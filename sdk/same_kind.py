@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from sdk import files, formats
+from sdk import files
 from sdk.errors import ImageReadError, ImageWriteError, InferenceError, UnsupportedImageError
+from sdk.files import formats
+from sdk.files.pdf import restore_pdf
 from sdk.headers import resolution
 from sdk.images import ImageLike, Picture, no_picture, picture_from_array, picture_from_pil, picture_to_array, picture_to_pil, widened
-from sdk.pdf import restore_pdf
 
 Restore: TypeAlias = Callable[[Picture], Picture]
 

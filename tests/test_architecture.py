@@ -81,7 +81,7 @@ import numpy as np, sdk
 assert 'fast' in sdk.releases()
 out = sdk.InverseHalftoner('fast', device='cpu').run(sdk.Halftoner('bayer').run(np.full((64, 64), 128, np.uint8)))
 assert out.shape == (64, 64) and abs(int(out[32, 32]) - 128) < 20, out[32, 32]
-import sdk.cli_engines, sdk.cuda.driver, sdk.backends.tensorrt  # import without what they run on
+import sdk.cli.engines, sdk.cuda.driver, sdk.backends.tensorrt  # import without what they run on
 deep = [sdk.images.Picture(np.zeros((8, 8, 3), np.uint16))]
 from PIL import Image
 black, white = (Image.new('L', (16, 16), tone) for tone in (0, 255))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sdk import engine_cache
 from sdk.backends import open_backend
 from sdk.catalog import tomllib
 from sdk.cli import _parser
+from sdk.engines import cache as engine_cache
 from sdk.errors import OptionError
 
 ROOT = Path(__file__).parents[1]

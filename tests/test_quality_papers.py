@@ -19,7 +19,6 @@ MISSED = pytest.mark.xfail(
     strict=True, raises=AssertionError, reason="trained for minutes on two shared CPU cores (docs/papers.md); it needs more"
 )
 # What the released models miss: a strict xfail fails as soon as one of these is reached, and then it is taken out here.
-PRL_MISSES = {(PROTOCOL, "ssim")}
 GIF_MISSES = {"filters"}
 COLOUR_MISSES = {"psnr", "ssim"}
 COMPANDING_MISSES = {
@@ -55,9 +54,7 @@ def test_prl_leads_its_rivals_at_equal_budget(other: str) -> None:
     ("set_name", "measure", "target"),
     [("kodak24", "psnr", 31.2), ("kodak24", "ssim", 0.868), (PROTOCOL, "psnr", 31.5), (PROTOCOL, "ssim", 0.892)],
 )
-def test_target_prl(set_name: str, measure: str, target: float, request: pytest.FixtureRequest) -> None:
-    if (set_name, measure) in PRL_MISSES:
-        request.applymarker(MISSED)
+def test_target_prl(set_name: str, measure: str, target: float) -> None:
     assert rows("prl")["prl", "floyd-steinberg", set_name][measure] >= target
 
 

@@ -1,4 +1,4 @@
-"""Average two networks of one architecture: ``python -m training.average runs/prl/weights.safetensors sdk/models/prl.onnx -o both.safetensors``.
+"""Average two networks of one architecture: ``python -m training.average runs/prl/weights.safetensors sdk/models/prl.onnx -o FILE``.
 
 Where the second is what the first was trained on from, the way between their weights leads through networks as good as either, or
 better (model soups, Wortsman et al. 2022), and trades what one loss prefers against what another does. ``--share`` is chosen on val.
@@ -16,7 +16,7 @@ from training.train import update_average
 
 
 def average(first: Path, second: Path, share: float, output: Path) -> None:
-    """``share`` of the run's weights ``first`` and the rest of ``second`` (a run's, or an .onnx file); recipe and progress are the first's."""
+    """``share`` of the run's weights ``first``, the rest of ``second`` (a run's, or .onnx); recipe and progress are the first's."""
     if not 0 < share < 1:
         raise TrainingError(f"share is {share:g}; it must lie between 0 and 1.")
     network, recipe, progress = load_model(first)

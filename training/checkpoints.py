@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sdk.catalog import metadata_of, model_bytes
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 from training.config import Recipe, from_table, to_table
 from training.errors import TrainingError
 from training.models import build

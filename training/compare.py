@@ -19,7 +19,7 @@ import torch
 
 from sdk.catalog import tomllib
 from sdk.errors import OptionError, nearest
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 from training.arguments import count
 from training.checkpoints import WEIGHTS, load_model, load_weights
 from training.config import DataConfig, LossConfig, OptimiserConfig, Recipe, ValidationConfig, from_table

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdk.errors import OptionError, nearest
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, load_model, save_checkpoint, save_weights
 from training.config import Recipe, load_recipe, to_table

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 import sdk
 from sdk.errors import OptionError, nearest
-from sdk.halftone_network import PALETTE_KIND
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
+from sdk.networks.halftone import PALETTE_KIND
 from training.data import read_rgb
 from training.errors import TrainingError, said_plainly
 from training.evaluate import Restore, Restorers

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from sdk.halftone_network import HalftoneNetwork
 from sdk.halftoning import halftone
 from sdk.images import widened
 from sdk.input_warnings import InputWarning
+from sdk.networks.halftone import HalftoneNetwork
 from sdk.turn import Turn
 from training.data import photo_paths, read_grey
 from training.errors import said_plainly

@@ -18,8 +18,8 @@ import numpy as np
 
 import sdk
 from sdk.catalog import metadata_of
-from sdk.direct_binary_search import search
 from sdk.images import to_unit
+from sdk.networks.direct_binary_search import search
 from training.checkpoints import load_model
 from training.data import photo_paths, read_grey
 from training.errors import TrainingError, said_plainly

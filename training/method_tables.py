@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sdk.analysis.methods import ENOUGH, LABELS, PATTERNS, TABLE, count_patterns, log_chances, own_likelihood
+from sdk.files.whole_files import write_whole
 from sdk.halftoning import halftone
-from sdk.whole_files import write_whole
 from training.arguments import count
 from training.data import evenly, photo_paths, read_grey
 from training.errors import said_plainly

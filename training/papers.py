@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from sdk.whole_files import write_whole
+from sdk.files.whole_files import write_whole
 from training.errors import said_plainly
 from training.evaluate_cdh import LEARNT, UNSEEN, mean_of
 from training.evaluate_cdh import PAPER as CDH_TABLE_1

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from sdk.files.whole_files import write_whole
 from sdk.metadata import ModelMetadata
-from sdk.whole_files import write_whole
 from training.data import DataError
 from training.metrics import Lpips, psnr, ssim
 

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from sdk.images import from_unit, to_unit
-from sdk.noise import DEFAULT_SEED, noise_field
-from sdk.tiling import infer_tiled, padded
+from sdk.networks.noise import DEFAULT_SEED, noise_field
+from sdk.networks.tiling import infer_tiled, padded
 from training.precision import has_bf16
 
 Run = Callable[[np.ndarray, int], np.ndarray]

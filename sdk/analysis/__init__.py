@@ -43,7 +43,7 @@ from sdk.errors import OptionError
 from sdk.halftoning.error_diffusion import KERNELS
 from sdk.headers import resolution
 from sdk.images import ImageLike, as_8_bits, from_unit, is_grey, no_picture, picture_from_array, picture_from_pil, to_unit
-from sdk.plain_dots import find_repetition, find_two_levels
+from sdk.networks.plain_dots import find_repetition, find_two_levels
 
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
@@ -74,21 +74,26 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
     """The same for HxW or HxWx3 pixels: bool, uint8, uint16, or float32 in [0, 1]."""
     if dpi is not None and not (isinstance(dpi, Real) and not isinstance(dpi, bool) and 0 < dpi < np.inf):
         raise OptionError(f"dpi is {dpi!r}; it must be a number above 0.")
+    found = _judge(pixels)
+    return replace(found, lpi=dpi / found.period) if dpi and found.kind == "screen" and found.period else found
+
+
+def _judge(pixels: np.ndarray) -> Analysis:
     if repeated := find_repetition(pixels):
-        found = analyze_pixels(repeated.undo(pixels), None if dpi is None else dpi / repeated.times)
-        if found.kind in ("dither", "ordered"):
+        found = _judge(repeated.undo(pixels))
+        if found.is_two_level:
             return replace(found, enlarged=repeated.times)
     large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
     if windows[0].ndim == 3 and all(is_grey(window) for window in windows):
         windows = [np.ascontiguousarray(window[..., 0]) for window in windows]
     for judge in (_judge_two_levels, _judge_few_levels, _judge_blurred_dots):
-        found = judge(windows, dpi)
-        if found and found.kind in ("dither", "ordered"):
+        found = judge(windows)
+        if found and found.is_two_level:
             return _with_method(found, pixels, windows)
         if found and not (found.kind == "palette" and as_8_bits(pixels) is None):
             return found
-    return _judge_spectrum(windows, dpi)
+    return _judge_spectrum(windows)
 
 
 def _with_method(found: Analysis, pixels: np.ndarray, windows: Windows) -> Analysis:
@@ -126,7 +131,7 @@ def _sure(margin: float, scale: float) -> float:
 # Judges: each returns None where the picture is none of its kinds.
 
 
-def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
+def _judge_two_levels(windows: Windows) -> Analysis | None:
     """Beside the two levels a 1-bit dither may have a caption, a stamp or a stray pixel of others."""
     channels = _planes(windows)
     counts = [level_counts(planes) for planes in channels]
@@ -136,9 +141,9 @@ def _judge_two_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     if min(shares) < MOSTLY:
         return None
     cut = [[plane > pair.mean() for plane in planes] for planes, pair in zip(channels, ends)]
-    found = _judge_dots(max(cut, key=_changes), dpi)
+    found = _judge_dots(max(cut, key=_changes))
     if max(np.count_nonzero(of_channel) for of_channel in counts) > 2:
-        return found if found.kind in ("dither", "ordered") else None
+        return found if found.is_two_level else None
     # Levels of 0 and 128 are the highest bits of a photograph. Those of 0 and 255 may be, but drawings in pure colours have them, too.
     if found.kind == "line-art" and {int(level) for of_channel in counts for level in np.flatnonzero(of_channel)} in ({0, 127}, {0, 128}):
         return Analysis("few-bit", found.confidence, bits=1)
@@ -149,7 +154,7 @@ def _changes(planes: Windows) -> int:
     return sum(int(np.count_nonzero(plane[:, 1:] ^ plane[:, :-1])) for plane in planes)
 
 
-def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
+def _judge_dots(planes: Windows) -> Analysis:
     """Two levels, bool."""
     dots = [without_rules(plane.astype(np.uint8) * np.uint8(255)) for plane in planes]
     planes = [plane > 0 for plane in dots]
@@ -169,7 +174,7 @@ def _judge_dots(planes: Windows, dpi: float | None) -> Analysis:
         exact = abs(screen.period - side) < 0.006 * side and abs((screen.angle + 45) % 90 - 45) < 0.4
         if exact and not screen.lines and side in MATRICES:
             return Analysis("ordered", _sure(screen.margin, 3), float(side), bits=1)
-        return _screen(screen, dpi, bits=1)
+        return _screen(screen, bits=1)
     if matrix and matrix.on_axis and matrix.contrast < 0.8:
         return Analysis("ordered", _sure(0.8 - matrix.contrast, 0.1), float(matrix.period), bits=1)
     margin = max(texture.dispersed - 0.3, 3 * min(texture.area - 0.05, texture.dispersion - 0.08))
@@ -205,7 +210,7 @@ def _on_lattice(screen: Screen, side: int) -> bool:
     return bool(np.abs(cycles - np.round(cycles)).max() < 0.08)
 
 
-def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
+def _judge_few_levels(windows: Windows) -> Analysis | None:
     levels = [distinct_levels(planes) for planes in _planes(windows)]
     if all(are_two_smeared(of_channel) for of_channel in levels):
         return None
@@ -225,7 +230,7 @@ def _judge_few_levels(windows: Windows, dpi: float | None) -> Analysis | None:
     if regular and (margin <= 0 or colors is None):
         screen = _find_in_any_channel(windows)
         if screen.margin > 3:
-            return _screen(screen, dpi)
+            return _screen(screen)
         return Analysis("few-bit", _sure(-margin, 1), bits=int(np.ceil(np.log2(regular))))
     return Analysis("palette", _sure(margin, 1), colors=colors) if margin > 0 else None
 
@@ -244,13 +249,13 @@ def _palette_size(windows: Windows) -> int | None:
     return len(palette)
 
 
-def _judge_blurred_dots(windows: Windows, dpi: float | None) -> Analysis | None:
+def _judge_blurred_dots(windows: Windows) -> Analysis | None:
     """A 1-bit dither after JPEG: nearly two levels, and dots of one pixel. A scan of text has the levels, but not the dots."""
     of_colour = _planes(windows) if windows[0].ndim == 3 else []  # whose dots lie at other places in each channel
-    return next((found for planes in (_luma(windows), *of_colour) if (found := _judge_blurred_plane(planes, dpi))), None)
+    return next((found for planes in (_luma(windows), *of_colour) if (found := _judge_blurred_plane(planes))), None)
 
 
-def _judge_blurred_plane(grey: Windows, dpi: float | None) -> Analysis | None:
+def _judge_blurred_plane(grey: Windows) -> Analysis | None:
     sample = np.concatenate([plane[::3, ::5].ravel() for plane in grey])  # odd, so that every phase of a matrix is met
     ink, paper = (float(level) for level in np.percentile(sample, (1, 99)))
     spread = paper - ink
@@ -261,15 +266,15 @@ def _judge_blurred_plane(grey: Windows, dpi: float | None) -> Analysis | None:
     cut = [plane > (ink + paper) / 2 for plane in grey]
     if near < 0.75 or measure_texture(cut).area < 0.3:
         return None
-    found = _judge_dots(cut, dpi)
-    if found.kind not in ("dither", "ordered"):
+    found = _judge_dots(cut)
+    if not found.is_two_level:
         return None
     return Analysis(found.kind, min(found.confidence, _sure(near - 0.75, 0.05)), found.period, bits=1)
 
 
-def _judge_spectrum(windows: Windows, dpi: float | None) -> Analysis:
+def _judge_spectrum(windows: Windows) -> Analysis:
     screen = _find_in_any_channel(windows)
-    return _screen(screen, dpi) if screen.margin > 0 else Analysis("continuous", _sure(-screen.margin, 1.5))
+    return _screen(screen) if screen.margin > 0 else Analysis("continuous", _sure(-screen.margin, 1.5))
 
 
 def _find_in_any_channel(windows: Windows) -> Screen:
@@ -282,5 +287,5 @@ def _find_in_any_channel(windows: Windows) -> Screen:
     return max((screen, *(replace(found, margin=found.margin - 2) for found in channels)), key=lambda screen: screen.margin)
 
 
-def _screen(screen: Screen, dpi: float | None, bits: int | None = None) -> Analysis:
-    return Analysis("screen", _sure(screen.margin, 1.5), screen.period, screen.angle, dpi / screen.period if dpi else None, bits)
+def _screen(screen: Screen, bits: int | None = None) -> Analysis:
+    return Analysis("screen", _sure(screen.margin, 1.5), screen.period, screen.angle, bits=bits)

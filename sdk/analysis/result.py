@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TWO_LEVEL_KINDS = {"dither", "ordered"}
 KINDS = ("dither", "ordered", "screen", "palette", "few-bit", "line-art", "continuous")
 
 
@@ -33,6 +34,11 @@ class Analysis:
     """Of 1-bit dithers: by how many degrees, counter-clockwise, the dots were turned since they were made: 0, 90, 180, 270."""
     mirrored: bool = False
     """Of 1-bit dithers: whether the dots were mirrored, left to right, before they were turned."""
+
+    @property
+    def is_two_level(self) -> bool:
+        """Whether it is a 1-bit dither, of any kind."""
+        return self.kind in TWO_LEVEL_KINDS
 
     def __str__(self) -> str:
         since = ", mirrored" * self.mirrored + f", turned by {self.turned} degrees" * (self.turned > 0)

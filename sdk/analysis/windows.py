@@ -30,7 +30,7 @@ def choose_windows(pixels: np.ndarray, count: int = WINDOWS, extent: int = WINDO
     for sample, share in ((_rows, count - count // 2), (_quarter, count // 2)):
         if share == 0:
             break
-        density = cv2.resize(_turns(sample(pixels)), cells[::-1], interpolation=cv2.INTER_AREA)
+        density = cv2.resize(_extrema(sample(pixels)), cells[::-1], interpolation=cv2.INTER_AREA)
         sums = cv2.boxFilter(density, -1, side[::-1], anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
         sums = sums[: taken.shape[0], : taken.shape[1]]
         for _ in range(share):
@@ -43,7 +43,7 @@ def choose_windows(pixels: np.ndarray, count: int = WINDOWS, extent: int = WINDO
     return windows
 
 
-def _turns(grey: np.ndarray) -> np.ndarray:
+def _extrema(grey: np.ndarray) -> np.ndarray:
     """float32 HxW: 1 where uint8 rows turn up or down. Dots make them do so many times more often than letters and photographs do."""
     if grey.shape[1] < 3:
         return np.zeros(grey.shape, np.float32)

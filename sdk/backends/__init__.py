@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from sdk.catalog import model_bytes, releases
-from sdk.engine_file import ENGINE_SUFFIX, read_engine
+from sdk.engines.file import ENGINE_SUFFIX, read_engine
 from sdk.errors import DeviceError, EngineMismatchError, ModelError, OptionError, nearest
 
 if TYPE_CHECKING:
-    from sdk.engines import BuildOptions
+    from sdk.engines.build import BuildOptions
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "onnxruntime", "openvino", "tensorrt")
@@ -94,8 +94,8 @@ def open_backend(
     ===========  ===========================================================================================================
 
     TensorRT runs .onnx models through an engine for ``tile`` (default: the model's), which is built at the first use and cached
-    (``sdk.engine_cache``; its ``watch_builds`` shows how far it is). threads: of the CPU. What was asked for by name and cannot be had is a
-    ``DeviceError``, ``OptionError`` or ``MissingDependencyError``.
+    (``sdk.engines.cache``; its ``watch_builds`` shows how far it is). threads: of the CPU. What was asked for by name and cannot be had
+    is a ``DeviceError``, ``OptionError`` or ``MissingDependencyError``.
     """
     if not isinstance(model, (str, os.PathLike)):
         if not hasattr(model, "run") or not hasattr(model, "metadata"):
@@ -119,7 +119,7 @@ def open_backend(
             raise DeviceError("TensorRT runs on NVIDIA GPUs, not on the CPU; use device='cuda', or another backend.")
         if precision == "int8":
             raise OptionError(_OF_THE_REST)
-        from sdk.engines import BuildOptions
+        from sdk.engines.build import BuildOptions
 
         return open_cached_engine(data, where, BuildOptions(precision=precision or "fp16", tile=tile, batch=BATCH)), where
     if backend == "openvino":
@@ -160,7 +160,7 @@ def _open_engine_file(path: Path, device: str, precision: str | None) -> Backend
     if precision not in (None, engine.header.precision):
         raise ModelError(f"{path} was built in {engine.header.precision}, not {precision}. {engine.header.rebuild_hint(str(path))}")
     from sdk.backends.tensorrt import TensorRtBackend
-    from sdk.engine_cache import runtime_cache_of
+    from sdk.engines.cache import runtime_cache_of
 
     return TensorRtBackend(engine, where=str(path), runtime_cache=runtime_cache_of(engine))
 
@@ -172,7 +172,7 @@ def open_cached_engine(onnx: bytes, where: str, options: BuildOptions) -> Backen
     """
     from sdk.backends.tensorrt import TensorRtBackend
     from sdk.cuda.driver import open_driver
-    from sdk.engine_cache import cached_engine, forget, runtime_cache_of
+    from sdk.engines.cache import cached_engine, forget, runtime_cache_of
 
     driver = open_driver()  # before a build of minutes for a GPU that is not there
     options = dataclasses.replace(options, compute_capability="{}.{}".format(*driver.compute_capability))
@@ -187,6 +187,6 @@ def open_cached_engine(onnx: bytes, where: str, options: BuildOptions) -> Backen
 
 
 def _has_tensorrt() -> bool:
-    from sdk.engines import installed_flavours
+    from sdk.engines.build import installed_flavours
 
     return bool(installed_flavours())

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory, open_driver
-from sdk.engine_file import Engine, Shape, write_atomically
-from sdk.engines import create_runtime, known_gpus, load_tensorrt, make_log
+from sdk.engines.build import create_runtime, known_gpus, load_tensorrt, make_log
+from sdk.engines.file import Engine, Shape, write_atomically
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, ModelError
 
 

@@ -1,4 +1,4 @@
-// Pictures to tiles and back on the GPU: what sdk/tiling.py and to_unit, from_unit of sdk/images.py do in numpy, bit for bit.
+// Pictures to tiles and back on the GPU: what sdk/networks/tiling.py and to_unit, from_unit of sdk/images.py do in numpy, bit for bit.
 //
 //   find_colour  are the three planes of a picture one and the same?
 //   count_patterns  how often does each pattern of 14 pixels occur (sdk/analysis/methods.py)?

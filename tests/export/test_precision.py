@@ -32,7 +32,7 @@ from export.release import refuse_what_loses, release
 from export.roofline import cpu_flags
 from export.runners import RUNNERS
 from sdk.backends import open_backend
-from sdk.engines import BuildOptions, build_engine
+from sdk.engines.build import BuildOptions, build_engine
 from sdk.errors import DeviceError, ModelError, OptionError
 from sdk.metadata import ModelMetadata
 from sdk.onnx_precision import in_precision, precision_of

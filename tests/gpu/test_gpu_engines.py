@@ -12,10 +12,10 @@ from sdk.catalog import releases
 from sdk.cuda.device_array import DeviceArray
 from sdk.cuda.driver import Driver
 from sdk.cuda.pipeline import GpuPipeline
-from sdk.engines import BuildOptions, build_engine
+from sdk.engines.build import BuildOptions, build_engine
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.tiling import infer_tiled
+from sdk.networks.tiling import infer_tiled
 from tests.sdk.conftest import flavours_for
 from tests.threads import in_threads
 

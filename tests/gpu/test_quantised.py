@@ -17,7 +17,7 @@ from sdk.backends import open_backend
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.driver import Driver
-from sdk.engines import BuildOptions, build_engine
+from sdk.engines.build import BuildOptions, build_engine
 from tests.export.test_precision import FACTS, network
 from tests.sdk.conftest import flavours_for
 

@@ -16,11 +16,11 @@ from sdk import catalog
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
-from sdk.engines import BuildOptions, installed_flavours, known_gpus
+from sdk.engines.build import BuildOptions, installed_flavours, known_gpus
 from sdk.errors import DeviceError, MissingDependencyError
 from sdk.images import to_unit
 from sdk.metadata import ModelMetadata
-from sdk.noise import noise_field
+from sdk.networks.noise import noise_field
 from tests.sdk.fake_tensorrt import fake_trt
 from tests.sdk.host_gpu import library
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdk import pdf
+from sdk.files import pdf
 from sdk.images import Picture
 
 pikepdf = pytest.importorskip("pikepdf", reason="pikepdf is not installed: pip install 'inverse-halftoner[pdf]'")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sdk.cuda.driver import DeviceBuffer
-from sdk.engine_file import Engine, EngineHeader
+from sdk.engines.file import Engine, EngineHeader
 from sdk.errors import DeviceError
 
 SHAPES = ((1, 1, 16, 16), (2, 1, 64, 64), (2, 1, 64, 64))

@@ -17,11 +17,11 @@ from PIL import Image
 
 import sdk
 from sdk import catalog
-from sdk.auto import model_for
 from sdk.cli import main
 from sdk.errors import OptionError
 from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
+from sdk.networks.auto import model_for
 from tests.conftest import SAMPLES
 from tests.sdk.conftest import SMALL
 from training.metrics import psnr

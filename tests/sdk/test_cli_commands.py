@@ -281,6 +281,6 @@ def test_demo_without_a_checkout_or_gradio_says_what_to_do(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["demo"]) == 1
     assert "[demo]" in stderr(capsys)
-    monkeypatch.setattr("sdk.cli_demo.CHECKOUT", folder)
+    monkeypatch.setattr("sdk.cli.demo.CHECKOUT", folder)
     assert main(["demo"]) == 1
     assert "`make demo`" in stderr(capsys)

@@ -167,7 +167,7 @@ def test_an_interrupt_reports_what_failed_so_far(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sdk.network.infer_tiled", interrupted)
+    monkeypatch.setattr("sdk.networks.network.infer_tiled", interrupted)
     assert main(["restore", "a.png", "b.png", "-o", "out"]) == 130
     printed = stderr(capsys)
     assert "a.png is not a picture" in printed

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.direct_binary_search import LATTICE, SIGMA, search
 from sdk.halftoning import halftone
+from sdk.networks.direct_binary_search import LATTICE, SIGMA, search
 
 
 def seen_error(white: np.ndarray, photo: np.ndarray) -> float:

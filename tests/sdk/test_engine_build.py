@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 import sdk
-from sdk import engines
 from sdk.catalog import releases
 from sdk.cli import main
-from sdk.cli_engines import progress_line
+from sdk.cli.engines import progress_line
 from sdk.cuda.driver import open_driver
-from sdk.engine_file import Engine, EngineHeader, read_engine, write_engine
-from sdk.engines import BuildOptions, build_engine, describe_build, installed_flavours
+from sdk.engines import build as engines
+from sdk.engines.build import BuildOptions, build_engine, describe_build, installed_flavours
+from sdk.engines.file import Engine, EngineHeader, read_engine, write_engine
 from sdk.errors import DeviceError, EngineBuildError, MissingDependencyError, ModelError, OptionError
 from sdk.metadata import ModelMetadata
 from tests.sdk.conftest import RTX

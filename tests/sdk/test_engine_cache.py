@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sdk import engine_cache
 from sdk.cli import main
-from sdk.cli_engines import add_commands
-from sdk.engine_cache import cache_folder, cache_name, cached_engine, clear_cache, runtime_cache_of, watch_builds
-from sdk.engine_file import Engine, EngineHeader, read_engine
-from sdk.engines import BuildOptions, describe_build
+from sdk.cli.engines import add_commands
+from sdk.engines import cache as engine_cache
+from sdk.engines.build import BuildOptions, describe_build
+from sdk.engines.cache import cache_folder, cache_name, cached_engine, clear_cache, runtime_cache_of, watch_builds
+from sdk.engines.file import Engine, EngineHeader, read_engine
 from sdk.errors import DeviceError, EngineBuildError, ModelError, OptionError
 from tests.sdk.conftest import RTX
 
@@ -78,7 +78,7 @@ def test_clearing_leaves_a_build_that_is_going_on(cache: Path) -> None:
 
 def test_builds_for_the_cache_can_be_watched(rtx: None, small_onnx: bytes, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[tuple[str, int, int]] = []
-    with caplog.at_level(logging.INFO, "sdk.engine_cache"):
+    with caplog.at_level(logging.INFO, "sdk.engines.cache"):
         with watch_builds(lambda *step: seen.append(step)):
             engine = cached_engine(small_onnx, RTX)
             steps = len(seen)
@@ -98,7 +98,7 @@ def test_builds_for_the_cache_can_be_watched(rtx: None, small_onnx: bytes, cache
 def test_commands_show_a_bar_on_a_terminal(
     rtx: None, small_onnx: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("sdk.cli_models._models", lambda _: cached_engine(small_onnx, RTX) and 0)
+    monkeypatch.setattr("sdk.cli.models._models", lambda _: cached_engine(small_onnx, RTX) and 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["models"]) == 0
     assert "[####" in capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_the_key_holds_all_that_decides(rtx: None, small_onnx: bytes, monkeypatc
         {"options": {"workspace_mib": 1}},
     )
     names = {cache_name(header), *(cache_name(dataclasses.replace(header, **change)) for change in changes)}
-    for setting, value in (("platform.machine", lambda: "aarch64"), ("sdk.engine_cache.BUILDS", 1)):
+    for setting, value in (("platform.machine", lambda: "aarch64"), ("sdk.engines.cache.BUILDS", 1)):
         monkeypatch.setattr(setting, value)
         names.add(cache_name(header))
     assert len(names) == 3 + len(changes)
@@ -220,7 +220,7 @@ def test_small_tiles_are_told_about_before_the_build(
     def no_build(*_: object, **__: object) -> None:
         raise DeviceError("no build here")
 
-    monkeypatch.setattr("sdk.cli_engines.build_engine", no_build)
+    monkeypatch.setattr("sdk.cli.engines.build_engine", no_build)
     with pytest.raises(DeviceError):
         command("build", "scan", "-o", str(tmp_path / "x.engine"), "--tile", "256")
     assert "below 288 px seams may show with scan" in capsys.readouterr().err

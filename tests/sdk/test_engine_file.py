@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.catalog import releases
-from sdk.engine_file import MAGIC, PREFIX, Engine, EngineHeader, decode_engine, encode_engine, read_engine, write_engine
-from sdk.engines import known_gpus
+from sdk.engines.build import known_gpus
+from sdk.engines.file import MAGIC, PREFIX, Engine, EngineHeader, decode_engine, encode_engine, read_engine, write_engine
 from sdk.errors import EngineMismatchError, ModelError
 from sdk.metadata import ModelMetadata
 

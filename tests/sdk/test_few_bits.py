@@ -1,4 +1,4 @@
-"""``sdk.few_bits``: every usual way to store few bits is known, its levels are told right, and nothing else passes."""
+"""``sdk.networks.few_bits``: every usual way to store few bits is known, its levels are told right, and nothing else passes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.errors import OptionError, UnsupportedImageError
-from sdk.few_bits import Depth, check_bits, cut, find_depth, is_few_bit
 from sdk.images import to_unit
+from sdk.networks.few_bits import Depth, check_bits, cut, find_depth, is_few_bit
 
 WAYS = {
     "cut": lambda k, bits: k << (8 - bits),

@@ -12,9 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sdk import files, tiff
+from sdk import files
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
-from sdk.files import encode, read, write
+from sdk.files import encode, read, tiff, write
 from sdk.images import Picture
 from tests.sdk.pictures import COLOUR, COLOUR16, GREY, GREY16, RGBA16, WHITE, fail, files_below, one_page, png_chunk, saved
 

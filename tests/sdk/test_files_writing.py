@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdk import formats, tiff
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
-from sdk.files import encode, read, write
+from sdk.files import encode, formats, read, tiff, write
 from sdk.images import Picture
 from sdk.same_kind import restore_file
 from tests.sdk.pictures import GREY, GREY16, fail, files_below, frames, one_page

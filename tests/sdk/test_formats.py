@@ -15,10 +15,10 @@ from PIL import Image, ImageCms, ImageDraw
 import sdk
 from sdk.errors import ImageReadError, UnsupportedImageError
 from sdk.files import encode, read
-from sdk.formats import FORMATS, why_not
+from sdk.files.formats import FORMATS, why_not
+from sdk.files.jpeg2000 import icc_profile
 from sdk.headers import Header
 from sdk.images import Picture, picture_from_array, picture_from_pil, picture_to_array
-from sdk.jpeg2000 import icc_profile
 from sdk.same_kind import restore_image
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)

@@ -158,7 +158,6 @@ def test_jpeg_is_refused_before_the_work(tmp_path: Path, grey: np.ndarray, metho
     [
         ("bit-depth", np.uint16, "webp", "WEBP holds 8 bits a channel, but the picture has uint16"),
         ("palette", np.uint8, "pgm", "PGM holds grey"),
-        ("palette", np.uint16, "mp4", "MP4 holds animations"),
     ],
 )
 def test_formats_that_do_not_hold_the_result_are_refused_before_the_work(

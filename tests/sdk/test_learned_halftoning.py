@@ -17,12 +17,12 @@ from PIL import Image
 import sdk
 from sdk.catalog import released_for
 from sdk.cli import main
-from sdk.direct_binary_search import search
 from sdk.errors import ModelError, OptionError
 from sdk.files import read, write
 from sdk.headers import Header
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
+from sdk.networks.direct_binary_search import search
 from tests.sdk.conftest import DOTS, network_on_whole
 
 

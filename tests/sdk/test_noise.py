@@ -15,12 +15,12 @@ from PIL import Image
 import sdk
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
-from sdk.engines import BuildOptions, describe_build, installed_flavours
+from sdk.engines.build import BuildOptions, describe_build, installed_flavours
 from sdk.errors import ModelError, OptionError
 from sdk.files import read, write
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.noise import noise_field
+from sdk.networks.noise import noise_field
 from tests.sdk.conftest import BITS, DOTS, NOISY, SMALL, network_on_whole
 
 
@@ -203,7 +203,7 @@ class StandIn(TensorRtBackend):
 def test_on_tensorrt_it_is_tiled_by_numpy(
     restorer: sdk.InverseHalftoner, noisy_onnx: Path, dots: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdk.network.open_backend", lambda *_, **__: (StandIn(noisy_onnx), "stand-in"))
+    monkeypatch.setattr("sdk.networks.network.open_backend", lambda *_, **__: (StandIn(noisy_onnx), "stand-in"))
     on_tensorrt = sdk.InverseHalftoner(noisy_onnx, device="cuda")
     np.testing.assert_array_equal(on_tensorrt.run(dots, seed=1), restorer.run(dots, seed=1))
     assert (on_tensorrt.describe()["backend"], on_tensorrt.describe()["tiled_on"]) == ("tensorrt", "cpu")

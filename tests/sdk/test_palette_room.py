@@ -1,4 +1,4 @@
-"""``sdk.palette_room``: what a palette cannot have done is taken back; dither still goes."""
+"""``sdk.networks.palette_room``: what a palette cannot have done is taken back; dither still goes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import sdk
-from sdk import palette_room
 from sdk.analysis.levels import distinct_colors
 from sdk.errors import OptionError
-from sdk.halftone_network import HalftoneNetwork
 from sdk.images import from_unit, to_unit
-from sdk.palette_room import STRIP, cells, find_palette, keep_to_palette, repeats
+from sdk.networks import palette_room
+from sdk.networks.halftone import HalftoneNetwork
+from sdk.networks.palette_room import STRIP, cells, find_palette, keep_to_palette, repeats
 
 ROOT = Path(__file__).parents[2]
 

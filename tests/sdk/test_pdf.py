@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk import cli, errors, pdf
+from sdk import cli, errors
+from sdk.files import pdf
 from sdk.images import Picture
 from sdk.input_warnings import PictureLeftWarning
 from tests.sdk.documents import COLOURS, CONTENT, RAMP, Array, Dictionary, Document, Name, inverted, made, pikepdf, shown

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk.halftone_network import fitting_scale
+from sdk.networks.halftone import fitting_scale
 from sdk.resizing import resize
 from tests.conftest import SAMPLES
 from training.pages import text_page

@@ -1,4 +1,4 @@
-"""``sdk.screen_residue``: faint waves at known frequencies go, pictures and lettering stay."""
+"""``sdk.networks.screen_residue``: faint waves at known frequencies go, pictures and lettering stay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from sdk.analysis.spectrum import Peak, level_at, peaks, power_spectrum
 from sdk.halftoning import halftone
-from sdk.screen_residue import LEAST, MOST_PEAKS, PERIODS, remove_residue, screen_frequencies
+from sdk.networks.screen_residue import LEAST, MOST_PEAKS, PERIODS, remove_residue, screen_frequencies
 
 PEAK = Peak(row=40.0, column=52.0, prominence=30.0, block=256)
 

@@ -13,7 +13,7 @@ from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.catalog import releases
 from sdk.cuda.driver import Driver, OutOfMemory
-from sdk.engines import BuildOptions, build_engine
+from sdk.engines.build import BuildOptions, build_engine
 from sdk.errors import InferenceError
 from tests.sdk.conftest import flavours_for
 from tests.sdk.fake_tensorrt import FakeDriver, engine_with

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("sdk/engines.py", "sdk/backends/tensorrt.py")
+SOURCES = ("sdk/engines/build.py", "sdk/backends/tensorrt.py")
 VERSIONS = ("10.16.1.11", "11.4.0.106")
 CLASSES = {
     "builder": "Builder",
@@ -69,7 +69,8 @@ import json, sys
 sys.path[:0] = sys.argv[1:3]
 import tensorrt_bindings as trt
 sys.modules["tensorrt"] = trt
-from sdk import engines, errors
+from sdk import errors
+from sdk.engines import build as engines
 
 def missing(name):
     found = trt

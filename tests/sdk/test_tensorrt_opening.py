@@ -16,8 +16,8 @@ from sdk.backends import open_backend
 from sdk.backends.tensorrt import TensorRtBackend, load_plan
 from sdk.catalog import releases
 from sdk.cuda.driver import Driver
-from sdk.engine_file import Engine, read_engine, write_engine
-from sdk.engines import BuildOptions, build_engine, describe_build
+from sdk.engines.build import BuildOptions, build_engine, describe_build
+from sdk.engines.file import Engine, read_engine, write_engine
 from sdk.errors import DeviceError, EngineMismatchError, MissingDependencyError, ModelError, OptionError
 from tests.sdk.conftest import RTX, flavours_for
 from tests.sdk.fake_tensorrt import FakeContext, FakeDriver, engine_with
@@ -98,7 +98,7 @@ def test_an_engine_of_the_cache_that_is_refused_is_built_anew_once(
     fake_trt: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_onnx: bytes, works_then: bool
 ) -> None:
     monkeypatch.setenv("INVERSE_HALFTONER_CACHE", str(tmp_path))
-    for module in ("sdk.cuda.driver", "sdk.engines"):
+    for module in ("sdk.cuda.driver", "sdk.engines.build"):
         monkeypatch.setattr(f"{module}.open_driver", FakeDriver)
     plans = [b"bad", b"good" if works_then else b"bad"]
     built: list[BuildOptions] = []
@@ -107,7 +107,7 @@ def test_an_engine_of_the_cache_that_is_refused_is_built_anew_once(
         built.append(options)
         return Engine(describe_build(onnx, options, where), plans[len(built) - 1])
 
-    monkeypatch.setattr("sdk.engine_cache.build_engine", build)
+    monkeypatch.setattr("sdk.engines.cache.build_engine", build)
     (tmp_path / "small.onnx").write_bytes(small_onnx)
     if works_then:
         for _ in range(2):

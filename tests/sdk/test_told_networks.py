@@ -14,10 +14,10 @@ import sdk
 from sdk.analysis.methods import count_patterns
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import ModelError, OptionError
-from sdk.halftone_network import HalftoneNetwork
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
+from sdk.networks.halftone import HalftoneNetwork
 from tests.sdk.conftest import SMALL
 from training.pages import beside_text
 
@@ -101,7 +101,7 @@ def test_beside_text_the_pixels_are_looked_at_again(told_onnx: Path, kodim: np.n
 def test_what_was_found_before_is_not_looked_for_again(told_onnx: Path, kodim: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     white = halftone(kodim, "floyd-steinberg")
     found = sdk.analyze(white)
-    monkeypatch.setattr("sdk.halftone_network.find_method", lambda *_: pytest.fail("it was looked for twice"))
+    monkeypatch.setattr("sdk.networks.halftone.find_method", lambda *_: pytest.fail("it was looked for twice"))
     restored = HalftoneNetwork(told_onnx, device="cpu", tile=256).restore(white, found)
     np.testing.assert_array_equal(restored, expected(told_onnx, white, 3))
 

@@ -100,7 +100,7 @@ def test_colour_and_channels_keep_their_places(photo: np.ndarray) -> None:
 
 
 def test_who_names_the_method_says_how_the_dots_lie(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdk.halftone_network.find_turn", lambda *_: pytest.fail("it was looked for"))
+    monkeypatch.setattr("sdk.networks.halftone.find_turn", lambda *_: pytest.fail("it was looked for"))
     sdk.InverseHalftoner("fast", device="cpu", method="stucki").run(halftone(photo[:64], "stucki"))
 
 

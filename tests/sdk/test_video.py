@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import sdk
 from sdk.errors import ImageWriteError
 from sdk.files import encode, write
+from sdk.files.video import encode_mp4
 from sdk.halftoning import halftone
 from sdk.images import Picture
-from sdk.video import encode_mp4
 
 
 def decoded(data: bytes) -> tuple[list[np.ndarray], list[float], float]:

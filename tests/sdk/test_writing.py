@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdk.batch import Job, Outcome, ProgressBar, find_sources, passed_over, plan_jobs, run_jobs, why_locked
+from sdk.cli.batch import Job, Outcome, ProgressBar, find_sources, passed_over, plan_jobs, run_jobs, why_locked
 from sdk.errors import ImageWriteError, MissingDependencyError, OptionError
 from sdk.files import check_target, encode, read, write
+from sdk.files.whole_files import whole_file, write_whole
 from sdk.images import Picture
 from sdk.same_kind import restore_file, restore_image
-from sdk.whole_files import whole_file, write_whole
 from tests.conftest import ROOT
 
 GREY = Picture(np.arange(256, dtype=np.uint8).reshape(16, 16))
@@ -200,7 +200,7 @@ def test_a_folder_of_one_picture_still_needs_a_folder(tmp_path: Path) -> None:
 
 HANG_UP = """
 import signal
-from sdk.batch import stopped_by_signals
+from sdk.cli.batch import stopped_by_signals
 
 for handler in (signal.SIG_IGN, signal.SIG_DFL):
     signal.signal(signal.SIGHUP, handler)

@@ -9,11 +9,13 @@ import torch
 
 from training.average import average
 from training.checkpoints import load_model, load_weights, save_weights
-from training.config import Recipe, load_recipe
+from training.config import DataConfig, Recipe, load_recipe
+from training.degradations import HalftoneFamily
 from training.errors import TrainingError
 from training.models import build
 
-TINY = Recipe(name="tiny", architecture="fast", model={"channels": [8, 16], "blocks": [1, 1]})
+DATA = DataConfig(mix=(HalftoneFamily(("bayer",), 1.0),))
+TINY = Recipe(name="tiny", architecture="fast", model={"channels": [8, 16], "blocks": [1, 1]}, data=DATA, steps=1)
 
 
 def network(path: Path, seed: int, recipe: Recipe = TINY) -> Path:
@@ -42,7 +44,7 @@ def test_the_released_network_is_averaged_too(tmp_path: Path) -> None:
 
 def test_networks_of_other_kinds_and_shares_are_refused(tmp_path: Path) -> None:
     first, other = network(tmp_path / "a.safetensors", 1), network(tmp_path / "b.safetensors", 1, load_recipe("companding"))
-    with pytest.raises(TrainingError, match="holds no tensor of this network"):
+    with pytest.raises(TrainingError, match="holds a network of another size"):
         average(first, other, 0.5, tmp_path / "c.safetensors")
     for share in (0, 1, -0.5, float("nan")):
         with pytest.raises(TrainingError, match="between 0 and 1"):

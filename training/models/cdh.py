@@ -123,7 +123,7 @@ class HalftoneCDH(CDH):
     halftones = True
     """It is given photographs."""
     tone_search = True
-    """Few steps place dots well but count them badly: the SDK mends the count (``sdk.direct_binary_search``)."""
+    """Few steps place dots well but count them badly: the SDK mends the count (``sdk.networks.direct_binary_search``)."""
 
     def __init__(self, guided: bool = False, **arguments):
         super().__init__(**arguments)

@@ -16,14 +16,16 @@ from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageSequence, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin, features
 
-from sdk import jpeg2000, video
 from sdk.captions import plain_xmp, png_xmp, with_captions
-from sdk.deep_colour import encode_png, is_deep_colour, read_deep_colour
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
-from sdk.few_colours import with_palette
-from sdk.formats import PNM, format_for, is_deep, why_not
+from sdk.files import heif, jpeg2000, video
+from sdk.files.deep_colour import encode_png, is_deep_colour, read_deep_colour
+from sdk.files.few_colours import with_palette
+from sdk.files.formats import PNM, format_for, is_deep, why_not
+from sdk.files.tiff import ENCODER_ERRORS, TiffPages, decode_page, is_reduced, lacks_directory, write_deep_pages, write_pages
+from sdk.files.whole_files import whole_file
 from sdk.headers import Header, header_of, orientation_of
 from sdk.images import (
     Picture,
@@ -37,10 +39,9 @@ from sdk.images import (
     to_unit,
     upright,
 )
-from sdk.tiff import ENCODER_ERRORS, TiffPages, decode_page, is_reduced, lacks_directory, write_deep_pages, write_pages
-from sdk.whole_files import whole_file
 
-DECODERS = ("PNG", "TIFF", "JPEG", "JPEG2000", "WEBP", "BMP", "GIF", "PPM")
+AVIF = ("AVIF",) if "avif" in features.get_supported() else ()  # Pillow 11.3
+DECODERS = ("PNG", "TIFF", "JPEG", "JPEG2000", "WEBP", *AVIF, "BMP", "GIF", "PPM")
 """What Pillow may try, whatever a file is called: its other decoders start programs (EPS) or are little used and tested."""
 
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -82,8 +83,12 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
         )
     if not data:
         raise ImageReadError(f"{name} is empty (0 bytes); copy or download it again.")
+    decoders = DECODERS
+    if heif.is_heif(data):
+        heif.add_decoder()
+        decoders = (heif.FORMAT,)
     try:
-        with Image.open(io.BytesIO(data), formats=DECODERS) as image:
+        with Image.open(io.BytesIO(data), formats=decoders) as image:
             check_size(image.height, image.width)
             return _read_pages(data, image, first_page_only)
     except (Image.UnidentifiedImageError, SyntaxError) as error:  # of the first page, and of later ones
@@ -95,7 +100,9 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
             ) from error
         if data[:4] in TIFF_BEGINNINGS or isinstance(error, SyntaxError):
             raise ImageReadError(f"{name} is damaged or cut short ({error}); copy or download it again.") from error
-        raise ImageReadError(f"{name} is not a picture in a known format. Accepted: {', '.join(sorted(DECODERS))}.") from error
+        raise ImageReadError(
+            f"{name} is not a picture in a known format. Accepted: {', '.join(sorted({*DECODERS, heif.FORMAT}))}."
+        ) from error
     except Image.DecompressionBombError as error:
         raise ImageReadError(
             f"{name} declares more pixels than Pillow's limit ({error}). "
@@ -116,8 +123,8 @@ def unreadable(name: str, error: Exception) -> ImageReadError:
 
 def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> ImageFile:
     deep = is_deep_colour(data, image)  # asked before anything loads the pixels: afterwards the depth can no longer be told
-    # the further frames of an MPO are other views or thumbnails of the same photograph
-    several = not first_page_only and image.format != "MPO"
+    # the further frames of MPO and HEIF are other views or thumbnails of the same photograph
+    several = not first_page_only and image.format not in ("MPO", heif.FORMAT)
     if image.format == "TIFF" and not deep:
         pages: Sequence[Picture] = TiffPages(data) if several and image.n_frames > 1 else [decode_page(image)]  # type: ignore[attr-defined]
     elif image.format == "BMP" and image.mode == "1" and data[28:30] != b"\1\0":

@@ -26,8 +26,8 @@ from typing import Any, TypeAlias
 
 from sdk.catalog import releases
 from sdk.errors import EngineMismatchError, ModelError
+from sdk.files.whole_files import write_whole
 from sdk.metadata import ModelMetadata
-from sdk.whole_files import write_whole
 
 MAGIC = b"\x89IHE\r\n\x1a\n"
 FORMAT_VERSION = 1
@@ -208,7 +208,7 @@ def _header_of_raw_plan(metadata: ModelMetadata | None, flavour: str, where: str
         raise ModelError(
             f"{where} does not begin as an engine file of ours, and nothing else is loaded: plans hold code. "
             "Use a file written by `inverse-halftoner build`; a plan that you built yourself loads through "
-            "sdk.engine_file.read_engine(path, metadata=...) with the model's metadata."
+            "sdk.engines.file.read_engine(path, metadata=...) with the model's metadata."
         )
     if flavour not in FLAVOURS:
         raise ModelError(f"{where}: the flavour {flavour!r} is unknown; a plan is one of {', '.join(FLAVOURS)}.")

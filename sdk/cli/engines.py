@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sdk.catalog import metadata_of, model_bytes
-from sdk.engine_cache import CACHE_VARIABLE, cache_folder, clear_cache
-from sdk.engine_file import ENGINE_SUFFIX, FLAVOURS, write_engine
-from sdk.engines import BuildOptions, OnProgress, build_engine, known_gpus
+from sdk.engines.build import BuildOptions, OnProgress, build_engine, known_gpus
+from sdk.engines.cache import CACHE_VARIABLE, cache_folder, clear_cache
+from sdk.engines.file import ENGINE_SUFFIX, FLAVOURS, write_engine
 from sdk.errors import OptionError
 from sdk.onnx_precision import PRECISIONS
 

@@ -12,14 +12,14 @@ import numpy as np
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.bit_depth import BitDepthNetwork
 from sdk.catalog import metadata_of, releases
-from sdk.few_bits import is_few_bit
-from sdk.halftone_network import TWO_LEVEL_KINDS, HalftoneNetwork
 from sdk.images import is_grey, white_of, widened
 from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
-from sdk.network import check_tiles
-from sdk.noise import check_seed
-from sdk.plain_dots import is_of_two_colours
+from sdk.networks.few_bits import is_few_bit
+from sdk.networks.halftone import HalftoneNetwork
+from sdk.networks.network import check_tiles
+from sdk.networks.noise import check_seed
+from sdk.networks.plain_dots import is_of_two_colours
 
 COARSE = 9
 """px; the largest cells of clustered dots that 1-bit networks restore as well as one for print."""
@@ -88,7 +88,7 @@ class AutoNetwork:
         cut = pixels if self._threshold is None else pixels > self._threshold * white_of(pixels.dtype)
         if self._threshold is not None and (analysis.kind == "few-bit" or model_for(analysis.kind) is None):
             again = analyze_pixels(cut)
-            analysis = again if again.kind in TWO_LEVEL_KINDS else analysis
+            analysis = again if again.is_two_level else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.

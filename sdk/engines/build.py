@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from sdk.cuda.driver import open_driver
-from sdk.engine_file import ANY_GPU, FLAVOURS, Engine, EngineHeader, Shape, write_atomically
+from sdk.engines.file import ANY_GPU, FLAVOURS, Engine, EngineHeader, Shape, write_atomically
 from sdk.errors import DeviceError, EngineBuildError, MissingDependencyError, ModelError, OptionError, nearest
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props

@@ -11,7 +11,7 @@ from typing import Any
 
 from sdk.errors import MissingDependencyError
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 
 
 def add_command(commands: Any) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.deep_colour import is_deep_colour
 from sdk.errors import ImageReadError, MissingDependencyError, UnsupportedImageError
+from sdk.files.deep_colour import is_deep_colour
 from sdk.images import Picture, picture_from_pil
 
 LOSSY = ("/DCTDecode", "/JPXDecode")

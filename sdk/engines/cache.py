@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from sdk.engine_file import ENGINE_SUFFIX, Engine, EngineHeader, read_engine, write_engine
-from sdk.engines import BuildOptions, OnProgress, build_engine, describe_build
+from sdk.engines.build import BuildOptions, OnProgress, build_engine, describe_build
+from sdk.engines.file import ENGINE_SUFFIX, Engine, EngineHeader, read_engine, write_engine
 from sdk.errors import ModelError
 
 CACHE_VARIABLE = "INVERSE_HALFTONER_CACHE"
 RUNTIME_SUFFIX = ".runtime"
 BUILDS = 2
-"""To be raised whenever ``sdk.engines`` builds otherwise: engines of before are not taken then."""
+"""To be raised whenever ``sdk.engines.build`` builds otherwise: engines of before are not taken then."""
 OURS = (f"*{ENGINE_SUFFIX}", f"*{RUNTIME_SUFFIX}", "*.timing", "*.lock", ".*.partial")
 
 _log = logging.getLogger(__name__)

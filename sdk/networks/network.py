@@ -12,12 +12,12 @@ import numpy as np
 
 from sdk.backends import open_backend
 from sdk.catalog import metadata_of
-from sdk.engine_file import ENGINE_SUFFIX
+from sdk.engines.file import ENGINE_SUFFIX
 from sdk.errors import ModelError, OptionError
 from sdk.images import is_grey
 from sdk.metadata import ModelMetadata
-from sdk.noise import DEFAULT_SEED, check_seed, noise_field
-from sdk.tiling import Infer, infer_tiled, padded
+from sdk.networks.noise import DEFAULT_SEED, check_seed, noise_field
+from sdk.networks.tiling import Infer, infer_tiled, padded
 
 RUN_BY = {
     "inverse-halftoning": "sdk.InverseHalftoner (inverse-halftoner restore)",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdk.errors import ImageReadError, InverseHalftonerError, OptionError
-from sdk.formats import FORMATS, PDF, READ_SUFFIXES
+from sdk.files.formats import FORMATS, PDF, READ_SUFFIXES
 
 
 @dataclass(frozen=True)

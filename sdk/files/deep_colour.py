@@ -1,4 +1,4 @@
-"""16-bit colour, which Pillow would cut to 8 bits: read by OpenCV, as PNG written by it, too (as TIFF by ``sdk.tiff``)."""
+"""16-bit colour, which Pillow would cut to 8 bits: read by OpenCV, as PNG written by it, too (as TIFF by ``sdk.files.tiff``)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image, ImageSequence
 
 from sdk.captions import png_xmp
 from sdk.errors import ImageReadError, UnsupportedImageError
+from sdk.files.tiff import is_reduced
 from sdk.headers import BITS_PER_SAMPLE, EXTRA_SAMPLES, PHOTOMETRIC, PLANAR_CONFIGURATION, Header
 from sdk.images import Picture
-from sdk.tiff import is_reduced
 
 RGB, SEPARATE = 2, 2
 """Values of the TIFF tags PHOTOMETRIC and PLANAR_CONFIGURATION."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdk.backends import open_backend
 from sdk.catalog import releases
-from sdk.engine_file import ENGINE_SUFFIX, read_engine
+from sdk.engines.file import ENGINE_SUFFIX, read_engine
 from sdk.metadata import ModelMetadata
 
 

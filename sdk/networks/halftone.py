@@ -11,6 +11,7 @@ import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.methods import find_method, method_number, method_of_counts
+from sdk.analysis.result import TWO_LEVEL_KINDS
 from sdk.analysis.spectrum import Peak
 from sdk.analysis.turns import find_turn
 from sdk.backends.tensorrt import TensorRtBackend
@@ -20,17 +21,15 @@ from sdk.errors import OptionError, nearest
 from sdk.images import from_unit, to_unit
 from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
-from sdk.network import Network
-from sdk.palette_room import keep_to_palette
-from sdk.plain_dots import find_repetition, find_smeared_levels, find_two_levels
+from sdk.networks.network import Network
+from sdk.networks.palette_room import keep_to_palette
+from sdk.networks.plain_dots import find_repetition, find_smeared_levels, find_two_levels
+from sdk.networks.screen_residue import remove_residue, screen_frequencies
 from sdk.resizing import resize
-from sdk.screen_residue import remove_residue, screen_frequencies
 from sdk.turn import Turn
 
-TWO_LEVEL_KINDS = {"dither", "ordered"}
-"""A model that restores nothing else expects a clean 1-bit halftone."""
 PALETTE_KIND = "palette"
-"""A model that restores it is held to what each picture's palette allows (``sdk.palette_room``)."""
+"""A model that restores it is held to what each picture's palette allows (``sdk.networks.palette_room``)."""
 
 UNKNOWN = "unknown"
 """What to call the method so that a model is told none."""
@@ -69,13 +68,13 @@ class HalftoneNetwork(Network):
         """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8.
 
         A model that knows screens of some periods only gets a coarser or finer one resized, and the result is resized
-        back. One that knows clean dots only gets each dot once, in black and white (``sdk.plain_dots``), and as it lay when it was made
+        back. One that knows clean dots only gets each dot once, in black and white (``plain_dots``), and as it lay when it was made
         (``sdk.analysis.turns``), unless a method is named. ``analysis`` saves measuring all this, where it is known already. ``seed`` is of
         the noise, where the model needs it.
         """
         if self.metadata.periods is not None:
             return self._restore_screen(pixels, analysis, seed, self.metadata.periods)
-        if set(self.metadata.kinds) <= TWO_LEVEL_KINDS:
+        if set(self.metadata.kinds) <= TWO_LEVEL_KINDS:  # it expects clean dots
             return self._restore_dots(pixels, analysis, seed)
         return self.restore_as_it_is(pixels, analysis, seed)
 
@@ -94,7 +93,7 @@ class HalftoneNetwork(Network):
                 return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
             if levels := find_smeared_levels(pixels):
                 analysis = analysis or analyze_pixels(pixels)
-                if analysis.kind in TWO_LEVEL_KINDS:
+                if analysis.is_two_level:
                     return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
             warn_if_not_two_levels(pixels)
         if turn := self._turn(pixels, analysis):

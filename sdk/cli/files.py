@@ -13,8 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from sdk import errors
-from sdk.batch import Job, Outcome, passed_over, run_jobs, why_locked
-from sdk.formats import READ_SUFFIXES
+from sdk.cli.batch import Job, Outcome, passed_over, run_jobs, why_locked
+from sdk.files.formats import READ_SUFFIXES
 from sdk.input_warnings import InputWarning
 
 INPUTS = "files, folders (with all below them), or quoted globs"
@@ -38,15 +38,18 @@ def add_size_limit(parser: argparse.ArgumentParser) -> None:
 
 
 def _size_limit(text: str) -> float:
-    """Sets it, too: it is Pillow's, of the whole process."""
     try:
         megapixels = float(text)
     except ValueError:
         megapixels = 0.0
     if not megapixels > 0:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0; inf sets no limit")
-    Image.MAX_IMAGE_PIXELS = None if math.isinf(megapixels) else int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
     return megapixels
+
+
+def set_size_limit(megapixels: float) -> None:
+    """Pillow's, of the whole process."""
+    Image.MAX_IMAGE_PIXELS = None if math.isinf(megapixels) else int(megapixels * 1e6 / 2)  # Pillow refuses at twice this
 
 
 def by_page(texts: Sequence[Sequence[str]]) -> list[str]:

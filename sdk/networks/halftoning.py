@@ -6,9 +6,9 @@ import inspect
 
 import numpy as np
 
-from sdk.direct_binary_search import search
 from sdk.images import to_unit
-from sdk.network import Network
+from sdk.networks.direct_binary_search import search
+from sdk.networks.network import Network
 
 OPTIONS = tuple(p.name for p in inspect.signature(Network.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY)
 """What ``Halftoner`` takes for a model, in place of a method's parameters."""

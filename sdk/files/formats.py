@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sdk import tiff, video
 from sdk.errors import ImageWriteError
-from sdk.few_colours import has_few_colours
+from sdk.files import tiff, video
+from sdk.files.few_colours import has_few_colours
 from sdk.images import Picture
 
 FORMATS = {
@@ -23,11 +23,11 @@ FORMATS = {
 PNM = ("PBM", "PGM", "PPM")
 """One format to Pillow, which gives it as PPM; but a suffix promises what is inside."""
 
-READ_SUFFIXES = {*FORMATS, ".pnm", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx"} - {".mp4"}
-"""What is taken from folders. PNM, JPEG 2000 and MPO are read only, MP4 is written only."""
+READ_SUFFIXES = {*FORMATS, ".pnm", ".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".heic", ".heif", ".avif"} - {".mp4"}
+"""What is taken from folders. PNM, JPEG 2000, HEIF, AVIF and MPO are read only, MP4 is written only."""
 
 PDF = ".pdf"
-"""Documents become documents, whose pictures are restored in their places (``sdk.pdf``); they hold no page as such."""
+"""Documents become documents, whose pictures are restored in their places (``sdk.files.pdf``); they hold no page as such."""
 
 RESTORED_SUFFIXES = {*READ_SUFFIXES, PDF}
 """What restorers take from folders."""

@@ -18,11 +18,11 @@ import numpy as np
 
 from sdk import files
 from sdk.errors import ImageReadError, ImageWriteError, UnsupportedImageError
-from sdk.formats import is_pdf
+from sdk.files.formats import is_pdf
+from sdk.files.pdf_image import decode, pikepdf, put
 from sdk.headers import Header
 from sdk.images import MIN_SIDE, Picture, widened
 from sdk.input_warnings import PictureLeftWarning, warn
-from sdk.pdf_image import decode, pikepdf, put
 
 MIN_STENCIL = 100
 """px; smaller stencils (masks of 1 bit that a page's colour is painted through) are letters and ornaments."""

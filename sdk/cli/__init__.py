@@ -13,25 +13,26 @@ from typing import Any
 from PIL import Image
 
 import sdk
-from sdk import errors, formats
+from sdk import errors
 from sdk.backends import BACKENDS, DEVICES
-from sdk.batch import Job, clear_line, plan_jobs, stopped_by_signals
-from sdk.cli_analyze import add_command as add_analyze_command
-from sdk.cli_demo import add_command as add_demo_command
-from sdk.cli_engines import add_commands as add_engine_commands
-from sdk.cli_engines import progress_line
-from sdk.cli_files import add_files, by_page, run, warned_by_page
-from sdk.cli_models import add_commands as add_model_commands
-from sdk.engine_cache import watch_builds
-from sdk.few_bits import check_bits
+from sdk.cli.analyze import add_command as add_analyze_command
+from sdk.cli.batch import Job, clear_line, plan_jobs, stopped_by_signals
+from sdk.cli.demo import add_command as add_demo_command
+from sdk.cli.engines import add_commands as add_engine_commands
+from sdk.cli.engines import progress_line
+from sdk.cli.files import add_files, by_page, run, set_size_limit, warned_by_page
+from sdk.cli.models import add_commands as add_model_commands
+from sdk.engines.cache import watch_builds
+from sdk.files import formats
 from sdk.halftoning import METHODS
+from sdk.networks.few_bits import check_bits
 
 EXAMPLES = """examples:
   inverse-halftoner restore page.tif -o page_contone.tif        one file; pages, DPI, ICC profile, EXIF, XMP and IPTC are kept
   inverse-halftoner restore scans/ -o restored/                 a folder; its tree is kept, finished files are skipped
   inverse-halftoner restore 'scans/*.png' cover.gif -o restored/
   inverse-halftoner restore book.pdf -o restored.pdf            its pictures; text, layout, OCR and bookmarks stay
-  inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5     a dither that JPEG blurred: cut to black and white first
+  inverse-halftoner restore photocopy.jpg -o out.png --threshold 0.5     a dither that was blurred: cut to black and white first
   inverse-halftoner expand banded.png -o smooth.png              1..5 bits a channel, back to 8
   inverse-halftoner halftone photo.jpg -o dots.png --method am-screen --set lpi=85 --set dpi=300
   inverse-halftoner models
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is too large is an error, by --max-megapixels
+    if limit := getattr(options, "max_megapixels", None):
+        set_size_limit(limit)
     try:
         with stopped_by_signals(), watch_builds(progress_line() if sys.stderr.isatty() else None):
             status = options.command(options)
@@ -254,7 +257,3 @@ def _parameter(text: str, method: str) -> tuple[str, object]:
         return name, value if default is None else type(default)(value)
     except (ValueError, KeyError) as error:
         raise errors.OptionError(f"--set {text}: {value!r} is no {type(default).__name__} (the default is {default}).") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import sdk
-from sdk import formats
 from sdk.analysis import analyze_pixels
-from sdk.batch import fault_of, find_sources, passed_over, why_locked
-from sdk.cli_files import INPUTS, add_size_limit, warned_by_page
-from sdk.pdf import pictures
+from sdk.cli.batch import fault_of, find_sources, passed_over, why_locked
+from sdk.cli.files import INPUTS, add_size_limit, warned_by_page
+from sdk.files import formats
+from sdk.files.pdf import pictures
 
 
 def add_command(commands: Any) -> None:

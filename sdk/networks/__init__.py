@@ -1,0 +1,1 @@
+"""Models as pictures meet them: what is done before a network runs, tile by tile, and after it."""
