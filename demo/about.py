@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 
 import sdk
+from demo.fields import SAMPLES
 from demo.lpips import LICENCE
-from demo.restore import SAMPLES
 from sdk.catalog import metadata_of
 
 API = """

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import gradio as gr
 
 from demo import models
-from demo.restore import download_button
+from demo.fields import download_button, model_menu
 from demo.workspace import (
     MOST_FILES,
     MOST_PICTURES,
@@ -190,7 +190,7 @@ def tab() -> None:
                 height=170,
                 elem_id="batch-sources",
             )
-            model = models.model_menu()
+            model = model_menu()
             button = gr.Button("Restore all", variant="primary")
         with gr.Column(scale=3, min_width=320):
             gr.Markdown("Drop several files or a zip; you get a zip back. Bad files are reported, the others are done.")

@@ -13,7 +13,7 @@ import pandas as pd
 
 import sdk
 from demo import models
-from demo.restore import SAMPLES
+from demo.fields import SAMPLES
 from sdk.files import read
 
 SIZES = (256, 512, 1024)

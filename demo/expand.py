@@ -8,8 +8,8 @@ import gradio as gr
 
 import sdk
 from demo import models
+from demo.fields import SAMPLES, download_button, picture_field, slider
 from demo.pictures import previews
-from demo.restore import SAMPLES, download_button, picture_field, slider
 from demo.workspace import check_open, errors_shown, given, new_folder
 from sdk.files import read
 from sdk.files.formats import restored_suffix

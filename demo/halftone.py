@@ -12,14 +12,15 @@ from gradio.blocks import Block
 
 import sdk
 from demo import models
+from demo.fields import download_button, model_menu, picture_field, slider, take_sample
 from demo.lpips import lpips
-from demo.pictures import first_page, previews, psnr, ssim
-from demo.restore import download_button, picture_field, slider, take_sample
+from demo.pictures import first_page, previews
 from demo.workspace import check_open, errors_shown, given, new_folder, public_text
 from sdk.files.formats import halftone_suffix, restored_suffix
 from sdk.halftoning import METHODS
 from sdk.halftoning.palettes import PALETTE_DITHERS, PALETTES
 from sdk.halftoning.thresholds import DOTS
+from sdk.metrics import REACH, psnr, ssim
 
 CHOICES = {"dot": DOTS, "palette": PALETTES, "dither": PALETTE_DITHERS}
 FIRST = "floyd-steinberg"
@@ -83,7 +84,8 @@ def _report(original: Path, dots: Path, restored: Path, grey: bool, done: models
         picture = first_page(path)
         if picture.ndim > photo.ndim:  # the palette method makes colour of grey
             picture = picture.mean(axis=-1)
-        likeness = ("not measured" if value is None else f"{value:.3f}" for value in (ssim(picture, photo), lpips(picture, photo)))
+        structure = ssim(picture, photo) if min(photo.shape[:2]) > 2 * REACH else None
+        likeness = ("not measured" if value is None else f"{value:.3f}" for value in (structure, lpips(picture, photo)))
         rows.append(f"| {name} | {psnr(picture, photo):.2f} dB | {' | '.join(likeness)} |")
     notes = [f"**Note:** {public_text(text)}" for text in done.warnings]
     return "\n\n".join(["\n".join(rows), f"**Restored:** {done}.", *notes])
@@ -126,7 +128,7 @@ def tab() -> None:
             with gr.Row():
                 fields: dict[str, Block] = {name: _parameter_field(name, default) for name, default in PARAMETERS.items()}
             grey = gr.Checkbox(False, label="turn to grey first")
-            model = models.model_menu()
+            model = model_menu()
             button = gr.Button("Halftone and restore", variant="primary", elem_id="halftone")
         with gr.Column(scale=3, min_width=320):
             before_after = slider("Halftone and restored", "halftone-restored")

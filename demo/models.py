@@ -10,8 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 import sdk
 from sdk.catalog import metadata_of, released_for
 
@@ -19,12 +17,6 @@ ONE_SLOT: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 1}
 """Options of every event that computes: they share one place in the queue's front."""
 
 SCALES = (1.0, 0.75, 0.5, 0.25)
-
-
-def model_menu() -> gr.Dropdown:
-    choices = [("auto: look at the picture first", "auto"), *((name, name) for name in released_for("inverse-halftoning"))]
-    info = "fast: clean 1-bit dithers. prl: Floyd-Steinberg, slow. gif: few colours. scan: scans of print. auto takes the right one."
-    return gr.Dropdown(choices, value="auto", label="Model", info=info)
 
 
 @lru_cache(maxsize=16)
@@ -64,18 +56,6 @@ def runner(model: str) -> sdk.InverseHalftoner | sdk.BitDepthExpander | sdk.Half
 def takes_seed(model: str) -> bool:
     """Whether a model of the menu starts from noise."""
     return model != "auto" and metadata_of(model).needs_noise
-
-
-def seed_field(model: gr.Dropdown) -> gr.Number:
-    """There while the menu shows a model that starts from noise, and empty where it does not: a seed for nothing is an error."""
-    first = takes_seed(str(model.value))
-    seed = gr.Number(0 if first else None, label="Seed: another number, another result", precision=0, minimum=0, visible=first)
-
-    def show(chosen: str) -> Any:
-        return gr.update(visible=takes_seed(chosen), value=0 if takes_seed(chosen) else None)
-
-    model.change(show, model, seed, api_visibility="private", show_progress="hidden")
-    return seed
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import gradio as gr
@@ -10,11 +9,11 @@ from PIL import Image
 
 import sdk
 from demo import models
+from demo.fields import SAMPLES, download_button, model_menu, picture_field, seed_field, slider, take_sample
 from demo.pictures import previews
 from demo.workspace import check_open, errors_shown, given, new_folder, public_text
-from sdk.files.formats import READ_SUFFIXES, restored_suffix
+from sdk.files.formats import restored_suffix
 
-SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 EXAMPLES = {
     "gallica_ad_truck4.jpg": "Print ad",
     "kodim23_floyd-steinberg.png": "1-bit dither",
@@ -72,40 +71,8 @@ def _thumbnail(name: str) -> Image.Image:
         return image.convert("RGB").resize((240, 240), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
 
 
-def take_sample(name: str, request: gr.Request) -> str:
-    """A copy for this session, since no folder of the checkout is served."""
-    return str(shutil.copy(SAMPLES / name, new_folder(request)))
-
-
 def _take_example(event: gr.SelectData, request: gr.Request) -> str:
     return take_sample(list(EXAMPLES)[event.index], request)
-
-
-def picture_field(label: str, elem_id: str) -> gr.File:
-    """Takes the file itself, since a browser's picture field would turn it into 8-bit RGB."""
-    return gr.File(label=label, file_types=sorted(READ_SUFFIXES), height=170, elem_id=elem_id)
-
-
-def slider(label: str, elem_id: str) -> gr.ImageSlider:
-    """Before and after, without loss; a narrow screen, where it lies below the rest, is taken to it."""
-    slider = gr.ImageSlider(
-        label=label,
-        format="png",
-        type="filepath",
-        interactive=False,
-        max_height=640,
-        elem_id=elem_id,
-        buttons=["fullscreen"],
-    )
-    slider.change(None, js=f"() => {{ if (innerWidth < 768) document.getElementById('{elem_id}').scrollIntoView() }}")
-    return slider
-
-
-def download_button(label: str, elem_id: str) -> gr.DownloadButton:
-    """Takes clicks once it has a file."""
-    button = gr.DownloadButton(label, elem_id=elem_id, interactive=False)
-    button.change(lambda: gr.update(interactive=True), None, button, api_visibility="private", queue=False, show_progress="hidden")
-    return button
 
 
 def tab() -> None:
@@ -126,14 +93,14 @@ def tab() -> None:
             )
             gr.Markdown(CREDIT, elem_classes="fine-print")
             with gr.Accordion("Options: model, size", open=False):
-                model = models.model_menu()
+                model = model_menu()
                 scale = gr.Dropdown(
                     [(f"{scale:.0%} of the scan's size", scale) for scale in models.SCALES],
                     value=1.0,
                     label="Size of the result",
                     info="Coarse dots hold no detail to fill their scan's size.",
                 )
-                seed = models.seed_field(model)
+                seed = seed_field(model)
             button = gr.Button("Restore", variant="primary", elem_id="restore")
         with gr.Column(scale=3, min_width=320):
             before_after = slider("Before and after", "before-after")

@@ -3,18 +3,13 @@
 import time
 from pathlib import Path
 
-import numpy as np
-
 import sdk
 from sdk.files import read
+from sdk.metrics import psnr
 
 SAMPLES = Path(__file__).parent / "samples"
 OUTPUT = Path("output")
 SCANS = ("gallica_press_1910s.jpg", "gallica_ad_truck4.jpg", "page_85lpi_300dpi.jpg")
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from sdk.errors import ModelError
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
+from sdk.metrics import psnr
 from sdk.networks.tiling import padded
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
@@ -38,7 +39,6 @@ from training.config import Recipe, load_recipe
 from training.data import evenly, photo_paths, read_grey, read_rgb
 from training.degradations import HalftoneFamily, degrade, with_method
 from training.errors import TrainingError, said_plainly
-from training.metrics import psnr
 from training.results import write_json
 
 MAY_LOSE = 0.05

@@ -10,11 +10,11 @@ import pytest
 
 import sdk
 from sdk.halftoning.error_diffusion import KERNELS
+from sdk.metrics import psnr, ssim
 from tests.published import result
 from training.baselines import FILTERS
 from training.data import photo_paths, read_grey
 from training.evaluate import DITHERS
-from training.metrics import psnr, ssim
 from training.testsets import tuning_pictures
 from training.tuning import tune
 

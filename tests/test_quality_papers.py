@@ -9,10 +9,10 @@ import pytest
 
 import sdk
 from sdk.halftoning.palettes import quantise_bits
+from sdk.metrics import psnr
 from tests.published import result, rows
 from training import evaluate_colour, evaluate_companding, papers
 from training.data import photo_paths, read_grey, read_rgb
-from training.metrics import psnr
 from training.testsets import PROTOCOL, centre_256
 
 MISSED = pytest.mark.xfail(

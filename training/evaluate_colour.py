@@ -21,11 +21,12 @@ import sdk
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
+from sdk.metrics import psnr
 from sdk.networks.halftone import PALETTE_KIND
 from training.data import read_rgb
 from training.errors import TrainingError, said_plainly
 from training.evaluate import Restore, Restorers
-from training.metrics import Lpips, psnr
+from training.metrics import Lpips
 from training.results import by_key, cell, lpips_of, mean_scores, parser, present, result_of, software, write_json, write_page
 from training.testsets import PROTOCOL, sets_of, tuning_pictures
 from training.tuning import Filters, tune

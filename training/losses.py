@@ -29,7 +29,7 @@ def log_rmse(restored: Tensor, photo: Tensor) -> Tensor:
 
 
 def ssim(restored: Tensor, photo: Tensor) -> Tensor:
-    """1 - structural similarity, as ``training.metrics.ssim`` counts it (windows wholly inside; crops are at least 11x11 px)."""
+    """1 - structural similarity, as ``sdk.metrics.ssim`` counts it (windows wholly inside; crops are at least 11x11 px)."""
     planes, taps = restored.shape[1], torch.arange(-5.0, 6, device=restored.device)
     window = torch.exp(-0.5 * (taps / 1.5) ** 2)
     window = window / window.sum()

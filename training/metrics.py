@@ -1,7 +1,4 @@
-"""PSNR and SSIM on uint8 pictures, LPIPS(alex): the same code for every model, baseline and table.
-
-PSNR and SSIM: after rounding to uint8, data range 255, no border crop; colour pictures over all channels.
-"""
+"""LPIPS(alex), and how far the tones of a halftone are from the photograph's: beside ``sdk.metrics``, for training and its tables."""
 
 from __future__ import annotations
 
@@ -16,28 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdk.errors import MissingDependencyError
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape; infinite where they are equal."""
-    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
-
-
-def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004): Gaussian window 11x11, sigma 1.5, K = 0.01 and 0.03, mean over the picture.
-
-    Only windows that lie wholly inside count, as in the authors' code; pictures are at least 11x11 px.
-    """
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    blur = lambda image: cv2.GaussianBlur(image, (11, 11), 1.5)[5:-5, 5:-5]  # noqa: E731
-    mean_x, mean_y = blur(x), blur(y)
-    variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
-    covariance = blur(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    index = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
-    return float(index.mean())
-
 
 TONE_SIGMA = 2.0
 """Gaussian, px, that stands for the eye where tones of halftones are measured."""

@@ -15,8 +15,9 @@ import onnxruntime
 
 from sdk.files.whole_files import write_whole
 from sdk.metadata import ModelMetadata
+from sdk.metrics import psnr, ssim
 from training.data import DataError
-from training.metrics import Lpips, psnr, ssim
+from training.metrics import Lpips
 
 LPIPS_WEIGHTS = "alexnet_features_lpips_fp16.npz"
 

@@ -25,6 +25,7 @@ from sdk.analysis.methods import label_of
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
+from sdk.metrics import psnr
 from training.arguments import add_training
 from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, save_checkpoint, save_weights
 from training.config import OptimiserConfig, Recipe, RecipeError, load_recipe
@@ -32,7 +33,7 @@ from training.data import DataError, Pairs, as_pictures, as_tensor, evenly, phot
 from training.degradations import with_method
 from training.errors import TrainingError, said_plainly
 from training.losses import Loss
-from training.metrics import psnr, tone_psnr
+from training.metrics import tone_psnr
 from training.models import build
 from training.optim import Muon, split_parameters
 from training.perceptual import VGG_WEIGHTS

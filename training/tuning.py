@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.metrics import psnr
+from sdk.metrics import psnr
 
 Filter = Callable[..., np.ndarray]
 Filters = Mapping[str, tuple[Filter, Mapping[str, Sequence[float]]]]

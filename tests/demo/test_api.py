@@ -18,10 +18,10 @@ from PIL import Image
 import sdk
 from demo import models
 from demo.lpips import lpips
-from demo.pictures import psnr, ssim
 from sdk.catalog import released_for
 from sdk.files import read
 from sdk.halftoning.palettes import quantise_bits
+from sdk.metrics import psnr, ssim
 from tests.demo.conftest import EXPANDERS, ROOT, Server
 
 SAMPLES = ROOT / "docs" / "samples"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from demo.lpips import LEAST_SIDE, lpips
-from demo.pictures import psnr, ssim
 
 
 def test_lpips_is_that_of_the_training(data: Path, photo: np.ndarray) -> None:
@@ -30,14 +29,3 @@ def test_lpips_by_its_behaviour(photo: np.ndarray) -> None:
     assert lpips(small, small) == 0
     assert lpips(small[1:], small[1:]) is None
     assert lpips(np.zeros((4000, 3001)), np.zeros((4000, 3001))) is None
-
-
-def test_ssim_and_psnr(photo: np.ndarray) -> None:
-    exact = photo.astype(float)
-    assert psnr(exact, exact) == float("inf")
-    assert ssim(exact, exact) == pytest.approx(1)
-    assert ssim(exact[:10], exact[:10]) is None
-    assert psnr(exact, exact + 1) == pytest.approx(48.13, abs=0.01)
-    metrics = pytest.importorskip("training.metrics", reason="compared with the training's own SSIM, which needs torch")
-    noisy = np.clip(exact + np.random.default_rng(0).normal(0, 20, exact.shape), 0, 255)
-    assert ssim(exact, noisy) == pytest.approx(metrics.ssim(exact, noisy), abs=1e-9)

@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 
 import sdk
-from demo import about, app, batch, benchmark, expand, halftone, models, restore
+from demo import about, app, batch, benchmark, expand, fields, halftone, models, restore
 from sdk.catalog import released_for
 from tests.demo.conftest import EXPANDERS, ROOT
 
@@ -48,5 +48,5 @@ def test_every_parameter_of_the_methods_has_a_field_and_every_model_is_told_abou
         assert all(halftone._parameter_field(name, default) for name, default in halftone.PARAMETERS.items())
         for name in sdk.releases():
             assert "Trained on" in about._model(name)
-        menu = [value for _, value in models.model_menu().choices]
+        menu = [value for _, value in fields.model_menu().choices]
     assert menu == ["auto", *released_for("inverse-halftoning")]

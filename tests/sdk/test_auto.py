@@ -21,10 +21,10 @@ from sdk.cli import main
 from sdk.errors import OptionError
 from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
+from sdk.metrics import psnr
 from sdk.networks.auto import model_for
 from tests.conftest import SAMPLES
 from tests.sdk.conftest import SMALL
-from training.metrics import psnr
 from training.pages import text_page
 
 

@@ -15,13 +15,9 @@ from PIL import Image
 
 import sdk
 from sdk.files import read
+from sdk.metrics import psnr
 from tests.conftest import SAMPLES
 from tests.sdk.pictures import as_dtype
-
-
-def psnr(found: np.ndarray, wanted: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((found.astype(np.float64) - wanted) ** 2)))
-
 
 # Quality
 

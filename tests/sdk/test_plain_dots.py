@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdk
+from sdk.metrics import psnr
 from sdk.networks.plain_dots import find_repetition, find_smeared_levels, find_two_levels
-from training.metrics import psnr
 
 RANDOM = np.random.default_rng(3).random((40, 48)) < 0.4
 

@@ -10,11 +10,11 @@ import pytest
 
 import sdk
 from sdk.halftoning.palettes import quantise_bits
+from sdk.metrics import psnr
 from training import evaluate, evaluate_colour, evaluate_companding
 from training.data import DataError
 from training.errors import TrainingError
 from training.evaluate import DITHERS, dithers_named, with_kept
-from training.metrics import psnr
 from training.results import present, result_of, write_json
 from training.testsets import centre_256
 

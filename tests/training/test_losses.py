@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from sdk import metrics
 from sdk.errors import OptionError
-from training import metrics
 from training.errors import TrainingError
 from training.losses import LPIPS_EVERY, Loss, frequency, log_rmse, rmse, ssim
 from training.models import build

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.metrics import Lpips, psnr, ssim
+from sdk.metrics import psnr, ssim
+from training.metrics import Lpips
 
 
 def noisy(image: np.ndarray, sigma: float = 20) -> np.ndarray:
@@ -33,6 +34,14 @@ def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
             luminance = (2 * mean_p * mean_q + c1) / (mean_p**2 + mean_q**2 + c1)
             values.append(luminance * (2 * covariance + c2) / (variance_p + variance_q + c2))
     return float(np.mean(values))
+
+
+def test_ssim_in_strips_is_that_of_the_whole(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, pairs = [], [(photo[:n, :80], noisy(photo[:n, :80])) for n in (11, 17, 18, 60)]
+    for rows in (1000, 7):
+        monkeypatch.setattr("sdk.metrics.STRIP", rows)
+        whole.append([ssim(a, b) for a, b in pairs])
+    assert whole[0] == pytest.approx(whole[1], abs=1e-12)
 
 
 def test_psnr_by_hand() -> None:
