@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from sdk.analysis import Analysis, analyze, analyze_pixels
 from sdk.analysis.methods import label_of
+from sdk.analysis.turns import TURNS
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from training.arguments import count
@@ -98,6 +99,11 @@ def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator)
     yield Case("error diffusion, JPEG", "dither", jpeg(diffused.astype(np.uint8) * 255, int(rng.integers(85, 98))), method=label)
     kernel = str(rng.choice(list(KERNELS)))
     yield Case("error diffusion, colour", "dither", halftone(photo, kernel), method=kernel)
+    # Simple Floyd-Steinberg does the same to columns as to rows. Not drawn by ``rng``, so that what follows stays as it was.
+    turn, kernel = TURNS[1 + int(grey.sum()) % 7], sorted(KERNELS.keys() - {"simple-floyd-steinberg"})[int(grey.sum()) % 8]
+    turned = turn.apply(halftone(grey, kernel))
+    facts = {"turned": turn.degrees, "mirrored": turn.mirrored}
+    yield Case("error diffusion, turned", "dither", turned, facts=facts, method=kernel)
     blue = halftone(grey, "blue-noise", size=int(rng.choice([32, 48, 64])), seed=int(rng.integers(200, 204)))
     yield Case("blue noise", "dither", blue, method="blue-noise")
     yield Case("white noise", "dither", halftone(grey, "white-noise", seed=int(rng.integers(1000))), method="white-noise")

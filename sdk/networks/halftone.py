@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,7 @@ from sdk.analysis.methods import find_method, method_number, method_of_counts
 from sdk.analysis.result import TWO_LEVEL_KINDS
 from sdk.analysis.spectrum import Peak
 from sdk.analysis.turns import find_turn
-from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.device_array import DeviceArray
-from sdk.cuda.pipeline import GpuPipeline, Tell
 from sdk.errors import OptionError, nearest
 from sdk.images import from_unit, to_unit
 from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
@@ -27,6 +25,9 @@ from sdk.networks.plain_dots import find_repetition, find_smeared_levels, find_t
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
 from sdk.resizing import resize
 from sdk.turn import Turn
+
+if TYPE_CHECKING:
+    from sdk.cuda.pipeline import GpuPipeline, Tell
 
 PALETTE_KIND = "palette"
 """A model that restores it is held to what each picture's palette allows (``sdk.networks.palette_room``)."""
@@ -55,7 +56,12 @@ class HalftoneNetwork(Network):
 
         Its kernels give the engine the picture and one value beside it, so models that need noise run tile by tile from the CPU.
         """
-        if not isinstance(self._backend, TensorRtBackend) or self.metadata.needs_noise:
+        if self.metadata.needs_noise or not self._backend.name.startswith("tensorrt"):
+            return None
+        from sdk.backends.tensorrt import TensorRtBackend
+        from sdk.cuda.pipeline import GpuPipeline
+
+        if not isinstance(self._backend, TensorRtBackend):
             return None
         tiling = {"tile": self.tile, "overlap": self.overlap, "multiple": self.metadata.size_multiple}
         return GpuPipeline(self._backend, self._backend.driver, **tiling, threshold=self.threshold)
