@@ -113,7 +113,7 @@ class InverseHalftoner:
         counts where that model is chosen.
         Raises ``ImageReadError``, ``UnsupportedImageError``, or ``OptionError``, also for a seed given to a model that takes none;
         ``InferenceError`` where the runtime fails, most often for lack of memory; "auto", which loads models as pictures ask for them,
-        what that raises. All are ``sdk.InverseHalftonerError``.
+        what that raises. All are ``sdk.errors.InverseHalftonerError``.
         """
         self.check_seed(seed)
         if is_device_array(image):

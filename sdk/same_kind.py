@@ -44,9 +44,11 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
 
 
 def with_header_of(image: Image.Image, restored: Image.Image, scale: float = 1.0) -> Image.Image:
-    """``restored`` with what ``image`` says in ``info``; a profile goes where colour became grey."""
-    kept = ("exif", "xmp") if len(image.getbands()) >= 3 > len(restored.getbands()) else ("exif", "xmp", "icc_profile")
-    restored.info |= {key: image.info[key] for key in kept if key in image.info}
+    """``restored`` with what ``image`` says in ``info``; but no profile of grey for colour, or of colour for grey."""
+    restored.info |= {key: image.info[key] for key in ("exif", "xmp", "icc_profile") if key in image.info}
+    other = b"GRAY" if len(restored.getbands()) >= 3 else b"RGB "
+    if restored.info.get("icc_profile", b"")[16:20] == other:
+        del restored.info["icc_profile"]
     if dpi := resolution(image.info.get("dpi")):
         restored.info["dpi"] = tuple(value * scale for value in dpi)
     return restored

@@ -44,6 +44,7 @@ from sdk.halftoning.error_diffusion import KERNELS
 from sdk.headers import resolution
 from sdk.images import ImageLike, as_8_bits, from_unit, is_grey, no_picture, picture_from_array, picture_from_pil, to_unit
 from sdk.networks.plain_dots import find_repetition, find_two_levels
+from sdk.networks.smeared_dots import find_smeared_levels
 
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
@@ -83,6 +84,10 @@ def _judge(pixels: np.ndarray) -> Analysis:
         found = _judge(repeated.undo(pixels))
         if found.is_two_level:
             return replace(found, enlarged=repeated.times)
+    if (smeared := find_smeared_levels(pixels)) and find_repetition(dots := smeared.spread(pixels)):
+        found = _judge(dots)
+        if found.is_two_level:
+            return found
     large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
     if windows[0].ndim == 3 and all(is_grey(window) for window in windows):

@@ -44,8 +44,8 @@ def plan_jobs(
 
     One input file and an ``output`` with a picture suffix: that file. Otherwise ``output`` is a folder, and
     ``suffix_for`` gives each result its suffix. ``suffixes``: of what is taken from folders.
-    Where two would get one target, as ``a.jpg`` and ``a.png`` may, both keep their suffix before the new one. What is left of such
-    collisions is an ``OptionError``.
+    Where two would get one target, as ``a.jpg`` and ``a.png`` may, that of another suffix keeps it before the new one. What is left of
+    such collisions is an ``OptionError``.
     """
     if str(output) == "-":
         raise OptionError("Results go into files: -o names one, or a folder; '-', for the standard output, is not known.")
@@ -138,7 +138,8 @@ def _named_apart(sources: Sequence[tuple[Path, Path]], suffix_for: Callable[[Pat
     for (_, place), target in zip(sources, targets):
         sharing[target].add(place)
     for (source, place), target in zip(sources, targets):
-        yield source, target if len(sharing[target]) == 1 else place.with_name(place.name + target.suffix)
+        alone = len(sharing[target]) == 1 or place == target
+        yield source, target if alone else place.with_name(place.name + target.suffix)
 
 
 def _refuse_collisions(jobs: list[Job]) -> None:

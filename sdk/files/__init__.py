@@ -98,7 +98,7 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
                 "16-bit grey with alpha, or with white at 0 in big-endian order. Accepted: 1 bit, 8 and 16 bits grey and RGB, RGBA, "
                 "palettes. Convert it to one of these."
             ) from error
-        if data[:4] in TIFF_BEGINNINGS or isinstance(error, SyntaxError):
+        if data[:4] in TIFF_BEGINNINGS or isinstance(error, SyntaxError) or heif.brands(data):
             raise ImageReadError(f"{name} is damaged or cut short ({error}); copy or download it again.") from error
         raise ImageReadError(
             f"{name} is not a picture in a known format. Accepted: {', '.join(sorted({*DECODERS, heif.FORMAT}))}."
@@ -135,6 +135,8 @@ def _read_pages(data: bytes, image: Image.Image, first_page_only: bool) -> Image
         pages = _decode_frames(ImageSequence.Iterator(image) if several else [image], read_deep_colour(data, image) if deep else None)
         if len(pages) > 1 and not deep:  # frames that tell no duration have none; what has pages is TIFF
             pages = [replace(page, duration=page.duration or 0.0) for page in pages]
+        if len(pages) == 1 and image.format in AVIF:  # which tells a duration all the same
+            pages = [replace(page, duration=None) for page in pages]
         if image.format == "JPEG2000":
             packet = jpeg2000.xmp(data)
             told = {"icc_profile": jpeg2000.icc_profile(data), "xmp": packet and plain_xmp(packet)}

@@ -12,7 +12,7 @@ def has_few_colours(pixels: np.ndarray) -> bool:
     """Whether HxW or HxWx3 of at most 8 bits has no more than ``MOST``. Of an outline, which has no values, only dots are known to."""
     if pixels.ndim == 2 or pixels.dtype == np.bool_:
         return True
-    is_outline = not any(pixels.strides)
+    is_outline = not any(pixels.strides[:2])
     return not is_outline and Image.fromarray(np.ascontiguousarray(pixels)).getcolors(MOST) is not None
 
 

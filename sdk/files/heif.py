@@ -8,13 +8,20 @@ from sdk.errors import MissingDependencyError
 
 FORMAT = "HEIF"
 """As Pillow calls it, once there is a decoder."""
-BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+BRANDS, ANY_CODER, AVIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), (b"mif1", b"msf1"), (b"avif", b"avis")
+
+
+def brands(data: bytes) -> set[bytes]:
+    """Those that a file's bytes begin with (ISO/IEC 14496-12), of ``BRANDS``, ``ANY_CODER`` and ``AVIF``."""
+    if data[4:8] != b"ftyp":
+        return set()
+    listed = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    return {listed[at : at + 4] for at in range(0, len(listed), 4)} & {*BRANDS, *ANY_CODER, *AVIF}
 
 
 def is_heif(data: bytes) -> bool:
-    """By the brands that a file's bytes begin with (ISO/IEC 23008-12); AVIF, its sister, has others."""
-    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-    return data[4:8] == b"ftyp" and any(brands[at : at + 4] in BRANDS for at in range(0, len(brands), 4))
+    """Whether it is none for AVIF, its sister."""
+    return bool(brands(data) & {*BRANDS}) or bool(brands(data) - {*AVIF} and not brands(data) & {*AVIF})
 
 
 def add_decoder() -> None:

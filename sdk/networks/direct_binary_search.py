@@ -15,6 +15,8 @@ import numpy as np
 SIGMA = 1.0
 """px, of the Gaussian. Chosen on val: wider ones leave truer tones but more power at low frequencies."""
 LATTICE = 4
+NONE = 1e-4
+"""Of white, or of black: so little is no tone at all."""
 ROUNDS = 2
 """A second makes tones 7 % truer on val, a third 2 %."""
 
@@ -26,8 +28,9 @@ def search(white: np.ndarray, photo: np.ndarray) -> np.ndarray:
     reach = int(np.ceil(4 * wide))
     line = cv2.getGaussianKernel(2 * reach + 1, wide)
     own = float(line[reach, 0] ** 2)
-    sparse = np.minimum(photo, 1 - photo)
-    free = (sparse >= own / 2) | (sparse <= 0)
+    tone = cv2.sepFilter2D(photo, cv2.CV_32F, line, line, borderType=cv2.BORDER_REFLECT)
+    sparse = np.minimum(tone, 1 - tone)
+    free = (sparse >= own / 2) | (sparse < NONE)
     for place in np.tile(np.random.default_rng(0).permutation(LATTICE**2), ROUNDS):
         seen = cv2.sepFilter2D(dots - photo, cv2.CV_32F, line, line, borderType=cv2.BORDER_CONSTANT)
         lattice = np.s_[place // LATTICE :: LATTICE, place % LATTICE :: LATTICE]

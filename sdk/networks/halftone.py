@@ -16,13 +16,14 @@ from sdk.analysis.spectrum import Peak
 from sdk.analysis.turns import find_turn
 from sdk.cuda.device_array import DeviceArray
 from sdk.errors import OptionError, nearest
-from sdk.images import from_unit, to_unit
+from sdk.images import from_unit, to_unit, white_of
 from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
 from sdk.networks.network import Network
 from sdk.networks.palette_room import keep_to_palette
-from sdk.networks.plain_dots import find_repetition, find_smeared_levels, find_two_levels
+from sdk.networks.plain_dots import find_repetition, find_two_levels
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
+from sdk.networks.smeared_dots import find_smeared_levels
 from sdk.resizing import resize
 from sdk.turn import Turn
 
@@ -92,15 +93,15 @@ class HalftoneNetwork(Network):
         return resize(self._restore_planes(fitted, seed, screen=screen_frequencies(luma(fitted))), height, width)
 
     def _restore_dots(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
+        if repeated := find_repetition(pixels if self.threshold is None else pixels > self.threshold * white_of(pixels.dtype)):
+            return repeated.enlarge(self._restore_dots(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
         if self.threshold is None:
-            if repeated := find_repetition(pixels):
-                return repeated.enlarge(self._restore_dots(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
-            if levels := find_two_levels(pixels):
-                return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
-            if levels := find_smeared_levels(pixels):
+            levels = find_two_levels(pixels)
+            if levels is None and (smeared := find_smeared_levels(pixels)):
                 analysis = analysis or analyze_pixels(pixels)
-                if analysis.is_two_level:
-                    return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
+                levels = smeared if analysis.is_two_level else None
+            if levels:
+                return levels.between(self._restore_dots(levels.spread(pixels), analysis, seed))
             warn_if_not_two_levels(pixels)
         if turn := self._turn(pixels, analysis):
             return turn.apply(self.restore_as_it_is(turn.undo(pixels), analysis, seed))

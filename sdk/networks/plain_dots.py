@@ -1,12 +1,10 @@
-"""Halftones as networks know them, one pixel a dot, in black and white: of dots that were enlarged or smeared, or are of two other levels,
-and back."""
+"""Halftones as networks know them, one pixel a dot, in black and white: of dots that were enlarged or are of two other levels, and back."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from sdk.images import MIN_SIDE, white_of
@@ -17,13 +15,6 @@ MOST_ENLARGED = 8
 LUMA = (0.299, 0.587, 0.114)
 SAMPLED = 64
 """Rows and columns by which most pictures show that they are not plain dots in disguise."""
-BETWEEN, MOST_BETWEEN = (0.3, 0.7), 0.08
-"""The middle between two smeared levels, and the largest share of a picture in it. JPEG of quality 20 leaves a twentieth there; where dots
-were smoothed by 0.5 px or moved by half a pixel it is more, and which side they were on cannot be told any more."""
-LEAST_SPREAD, AT_THE_END = 0.25, 0.06
-"""Of the range: how far smeared levels are apart, at least; what lies so near black or white was black or white."""
-TONE, LEAST_SHARE = 16, 0.05
-"""px over which tones are measured, and how much their shares of white must differ to tell black from white."""
 
 
 @dataclass(frozen=True)
@@ -112,39 +103,6 @@ def find_two_levels(pixels: np.ndarray) -> TwoLevels | None:
     if (low == high).all() or ((low == 0) & (high == white_of(pixels.dtype)))[low < high].all():
         return None
     return _two_colours(pixels, low, high) or TwoLevels(low, high)
-
-
-def find_smeared_levels(pixels: np.ndarray) -> TwoLevels | None:
-    """What the two levels of each channel of HxW or HxWx3 were, where JPEG coding, noise or a little smoothing changed them, but hardly
-    any pixel so much that it may have been either. Photographs and text have two such levels, too, now and then."""
-    if pixels.dtype == np.bool_:
-        return None
-    top = float(white_of(pixels.dtype))
-    rows = pixels[:: len(pixels) // SAMPLED | 1]
-    if ((rows == 0) | (rows == white_of(pixels.dtype))).all():
-        return None
-    ends = [_smeared_ends(plane.astype(np.float32) / np.float32(top)) for plane in np.moveaxis(np.atleast_3d(pixels), -1, 0)]
-    if None in ends:
-        return None
-    black, white = (np.array(levels) for levels in zip(*ends))
-    return TwoLevels(np.where(black < AT_THE_END, 0, black) * top, np.where(white > 1 - AT_THE_END, 1, white) * top)
-
-
-def _smeared_ends(plane: np.ndarray) -> tuple[float, float] | None:
-    """Of HxW in [0, 1]: what black and white were, if pixels are near one or the other. What smears dots keeps the mean of tones."""
-    low, high = np.percentile(plane[:: len(plane) // SAMPLED | 1], (1, 99))
-    first, last = (low + share * (high - low) for share in BETWEEN)
-    if high - low < LEAST_SPREAD or np.mean((plane > first) & (plane < last)) > MOST_BETWEEN:
-        return None
-    dots = (plane > (low + high) / 2).astype(np.float32)
-    size = [max(1, extent // TONE) for extent in plane.shape[::-1]]
-    share, tone = (cv2.resize(each, size, interpolation=cv2.INTER_AREA).ravel() for each in (dots, plane))
-    away = share - share.mean()
-    if away.std() < LEAST_SHARE:  # a picture of one tone
-        return float(low), float(high)
-    slope = float(away @ tone / (away @ away))
-    black = float(tone.mean() - slope * share.mean())
-    return black, black + slope
 
 
 def is_of_two_colours(pixels: np.ndarray) -> bool:

@@ -59,6 +59,14 @@ def test_dots_of_the_lightest_and_darkest_tones_stay() -> None:
         np.testing.assert_array_equal(search(~dots, 1 - flat), ~dots)
 
 
+def test_noise_in_black_costs_no_tone() -> None:
+    """Some of its pixels are 0, among others that ask for a dot now and then."""
+    rng = np.random.default_rng(0)
+    for photo in (np.clip(rng.normal(4, 3, (128, 128)), 0, 255) / 255, rng.choice([0, 10 / 255], (128, 128))):
+        dots = rng.random(photo.shape) < photo.mean()
+        np.testing.assert_array_equal(search(dots, photo.astype(np.float32)), dots)
+
+
 def test_every_pixel_has_its_turn() -> None:
     places = {(y % LATTICE, x % LATTICE) for y in range(8) for x in range(8)}
     for y, x in places:

@@ -186,6 +186,12 @@ def test_gif_holds_palettes_and_dots_exactly(tmp_path: Path, rgb: np.ndarray, me
     assert [page.duration for page in written] == [80, 120]
 
 
+def test_gif_of_more_colours_is_refused_before_the_work(tmp_path: Path, rgb: np.ndarray) -> None:
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    with pytest.raises(ImageWriteError, match=r"a\.gif: GIF holds 256 colours"):
+        sdk.Halftoner("bit-depth", bits=5).run_file(tmp_path / "a.png", tmp_path / "a.gif")
+
+
 def test_gif_of_more_colours_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
     with pytest.raises(ImageWriteError, match="GIF holds 256 colours"):
         files.write(tmp_path / "a.gif", [Picture(rgb)])
@@ -218,9 +224,15 @@ def test_pil_images_keep_what_they_say(rgb: np.ndarray) -> None:
     photo.info |= {"exif": exif.tobytes(), "icc_profile": profile, "xmp": b"<x/>"}
     dots = sdk.Halftoner("bayer").run(photo)
     assert (dots.info["exif"], dots.info["icc_profile"], dots.info["xmp"]) == (exif.tobytes(), profile, b"<x/>")
-    grey = sdk.Halftoner("bayer", grey=True).run(photo)
-    assert grey.info["exif"] == exif.tobytes()
-    assert "icc_profile" not in grey.info
+    for source in (photo, photo.quantize(64)):
+        source.info |= photo.info
+        grey = sdk.Halftoner("bayer", grey=True).run(source)
+        assert grey.info["exif"] == exif.tobytes()
+        assert "icc_profile" not in grey.info
+    levels = photo.convert("L")
+    levels.info["icc_profile"] = profile.replace(b"RGB ", b"GRAY", 1)
+    assert "icc_profile" not in sdk.Halftoner("palette").run(levels).info
+    assert "icc_profile" in sdk.Halftoner("bayer").run(levels).info
 
 
 @pytest.mark.parametrize("method", METHODS)

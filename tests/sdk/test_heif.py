@@ -57,10 +57,19 @@ def test_without_its_decoder_heic_says_what_to_install(monkeypatch: pytest.Monke
         files.read(PAGE)
 
 
+def test_which_decoder_a_file_is_for() -> None:
+    head = "\0\0\0\x18ftyp{}\0\0\0\0mif1{}"
+    assert is_heif(head.format("mif1", "heic").encode())
+    assert is_heif(head.format("mif1", "miaf").encode())
+    assert not is_heif(head.format("mif1", "avif").encode())
+    assert is_heif(head.format("heic", "avif").encode())
+
+
 def test_damaged_heic_is_called_so() -> None:
     pytest.importorskip("pi_heif", reason="pi-heif is not installed: pip install 'inverse-halftoner[heif]'")
-    with pytest.raises(sdk.errors.ImageReadError):
-        files.read(PAGE.read_bytes()[:1200])
+    for length in (300, 900, 1200):
+        with pytest.raises(sdk.errors.ImageReadError, match="damaged or cut short"):
+            files.read(PAGE.read_bytes()[:length])
 
 
 @pytest.mark.parametrize("data", [b"", b"ftyp", b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", b"\0\0\0\x18ftypisom\0\0\0\0isommp42"])
@@ -75,5 +84,8 @@ def test_avif_is_read_upright() -> None:
     Image.fromarray(np.rot90(upright_ramps()).astype(np.uint8)).save(stream, "AVIF", exif=exif, quality=95)
     file = files.read(stream.getvalue())
     assert file.format == "AVIF"
+    assert file.pages[0].duration is None
+    with pytest.raises(sdk.errors.ImageReadError, match="damaged or cut short"):
+        files.read(stream.getvalue()[:300])
     assert np.abs(file.pages[0].pixels - upright_ramps()).mean() < 6
     assert np.array_equal(np.array(Image.open(io.BytesIO(sdk.Halftoner("bayer").run(stream.getvalue()))).size), (48, 64))

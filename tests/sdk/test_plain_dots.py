@@ -1,10 +1,7 @@
-"""Dots that were enlarged or smeared, or are of two other levels, are restored as if they were plain."""
+"""Dots that were enlarged, or are of two other levels, are restored as if they were plain."""
 
 from __future__ import annotations
 
-import warnings
-
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 
 import sdk
 from sdk.metrics import psnr
-from sdk.networks.plain_dots import find_repetition, find_smeared_levels, find_two_levels
+from sdk.networks.plain_dots import find_repetition, find_two_levels
 
 RANDOM = np.random.default_rng(3).random((40, 48)) < 0.4
 
@@ -109,50 +106,3 @@ def test_two_colours_are_restored_between_them(colours: list[list[int]], dots: n
 )
 def test_plain_and_other_pictures_have_no_other_two_levels(pixels: np.ndarray) -> None:
     assert find_two_levels(pixels) is None
-
-
-def smeared(dots: np.ndarray, how: str) -> np.ndarray:
-    """uint8."""
-    pixels = dots * np.uint8(255)
-    if how.startswith("JPEG"):
-        return cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(how[5:])])[1], cv2.IMREAD_GRAYSCALE)
-    if how == "noise":
-        return np.clip(pixels + np.random.default_rng(0).normal(0, 25, pixels.shape), 0, 255).astype(np.uint8)
-    return cv2.GaussianBlur(pixels, (0, 0), 0.4)
-
-
-@pytest.mark.parametrize("how", ["JPEG 95", "JPEG 75", "JPEG 40", "noise", "smoothed"])
-@pytest.mark.parametrize("model", ["fast", "auto"])
-def test_smeared_dots_are_restored_as_the_clean_ones(model: str, how: str, photo: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:
-    restorer = sdk.InverseHalftoner(model, device="cpu")
-    for method in ("floyd-steinberg", "bayer"):
-        dots = sdk.Halftoner(method).run(photo)
-        np.testing.assert_array_equal(restorer.run(smeared(dots, how)), restorer.run(dots))
-    assert not [warning for warning in recwarn if issubclass(warning.category, sdk.InputWarning)]
-
-
-def test_smeared_dots_of_colour_and_of_other_levels(photo: np.ndarray, restorer: sdk.InverseHalftoner) -> None:
-    dots = sdk.Halftoner("stucki").run(np.dstack([photo, photo[::-1], photo]))
-    coded = np.dstack([smeared(dots[..., channel], "JPEG 60") for channel in range(3)])
-    np.testing.assert_array_equal(restorer.run(coded), restorer.run(dots))
-    grey = smeared(dots[..., 0], "JPEG 60").astype(np.float32) / 255 * 0.6 + 0.2
-    np.testing.assert_allclose(restorer.run(grey), 0.2 + 0.6 * restorer.run(dots[..., 0].astype(np.float32)), atol=0.02)
-
-
-def test_what_may_have_been_either_is_not_cut(photo: np.ndarray, dots: np.ndarray) -> None:
-    soft = cv2.GaussianBlur(dots * np.uint8(255), (0, 0), 0.7)
-    for pixels in (photo, soft, dots, dots * np.uint16(65535), np.full((9, 9), 70, np.uint8), np.arange(81, dtype=np.uint8).reshape(9, 9)):
-        assert find_smeared_levels(pixels) is None
-
-
-def test_a_drawing_with_soft_edges_is_not_cut(restorer: sdk.InverseHalftoner) -> None:
-    """It has two smeared levels, but no dots."""
-    drawing = np.full((120, 160), 255, np.uint8)
-    cv2.circle(drawing, (80, 60), 40, 0, 3, cv2.LINE_AA)
-    assert find_smeared_levels(drawing) is not None
-    network = sdk.InverseHalftoner("fast", device="cpu")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        restored = network.run(drawing)
-        cut = network.run(np.where(drawing > 127, np.uint8(255), np.uint8(0)))
-    assert not np.array_equal(restored, cut)
