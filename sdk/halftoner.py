@@ -18,10 +18,10 @@ from sdk.engines.file import ENGINE_SUFFIX
 from sdk.errors import OptionError, nearest
 from sdk.files import formats
 from sdk.halftoning import METHODS, Method, halftone
-from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, picture_to_pil, to_unit
+from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, to_unit
 from sdk.networks.halftoning import OPTIONS, HalftoningNetwork
 from sdk.networks.noise import check_seed
-from sdk.same_kind import restore_batch, restored_pages, with_header_of
+from sdk.same_kind import picture_with_header_of, restore_batch, restored_pages
 
 
 class Halftoner:
@@ -64,7 +64,8 @@ class Halftoner:
         if isinstance(image, np.ndarray):
             return self._halftone(picture_from_array(image), seed).pixels
         if isinstance(image, Image.Image):
-            halftoned = with_header_of(image, picture_to_pil(self._halftone(picture_from_pil(image), seed)))
+            picture = picture_from_pil(image)
+            halftoned = picture_with_header_of(image, picture, self._halftone(picture, seed))
             if self._method.dpi:
                 halftoned.info["dpi"] = (self._method.dpi, self._method.dpi)
             return halftoned

@@ -31,7 +31,8 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
     if isinstance(image, np.ndarray):
         return picture_to_array(restore(picture_from_array(image)))
     if isinstance(image, Image.Image):
-        return with_header_of(image, picture_to_pil(restore(picture_from_pil(image))), scale)
+        picture = picture_from_pil(image)
+        return picture_with_header_of(image, picture, restore(picture), scale)
     if isinstance(image, bytes):
         file = files.read(image)
         outlines = _as_restored(file.outlines)
@@ -43,15 +44,14 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
     raise no_picture(image)
 
 
-def with_header_of(image: Image.Image, restored: Image.Image, scale: float = 1.0) -> Image.Image:
-    """``restored`` with what ``image`` says in ``info``; but no profile of grey for colour, or of colour for grey."""
-    restored.info |= {key: image.info[key] for key in ("exif", "xmp", "icc_profile") if key in image.info}
-    other = b"GRAY" if len(restored.getbands()) >= 3 else b"RGB "
-    if restored.info.get("icc_profile", b"")[16:20] == other:
-        del restored.info["icc_profile"]
+def picture_with_header_of(image: Image.Image, picture: Picture, restored: Picture, scale: float = 1.0) -> Image.Image:
+    """``restored`` with what ``image``, of which ``picture`` is, says in ``info``; but no profile of grey for colour, or the reverse."""
+    result = picture_to_pil(restored)
+    kept = ("exif", "xmp", "icc_profile") if restored.pixels.ndim == picture.pixels.ndim else ("exif", "xmp")
+    result.info |= {key: image.info[key] for key in kept if key in image.info}
     if dpi := resolution(image.info.get("dpi")):
-        restored.info["dpi"] = tuple(value * scale for value in dpi)
-    return restored
+        result.info["dpi"] = tuple(value * scale for value in dpi)
+    return result
 
 
 def restore_batch(images: Iterable[ImageLike], run: Callable[[ImageLike], Any]) -> list[Any]:

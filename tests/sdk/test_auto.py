@@ -69,7 +69,7 @@ def test_colour_goes_to_the_model_for_all_channels(
     auto, cutting = (sdk.InverseHalftoner("auto", device="cpu", threshold=threshold) for threshold in (None, 0.5))
     grey = halftone(photo[:128, :128], "floyd-steinberg")
     colour = halftone(np.dstack([photo[:128, :128], photo[128:256, :128], photo[:128, 128:256]]), "floyd-steinberg")
-    dirty = colour ^ (np.random.default_rng(0).random(colour.shape) < 0.1)  # of no method that has a name
+    dirty = colour ^ (np.random.default_rng(0).random(colour.shape) < 0.2)  # of no method that has a name
     tinted = np.dstack([np.where(grey, 255, 0), np.where(grey, 250, 5), np.where(grey, 255, 0)]).astype(np.uint8)
     for restorer, picture, expected in (
         (auto, grey, "fast"),
