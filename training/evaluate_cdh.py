@@ -30,6 +30,7 @@ from training.whole_pictures import machine, restorer
 
 LEARNT = ("floyd-steinberg", "jarvis-judice-ninke", "stucki", "burkes", "sierra")
 UNSEEN = ("simple-floyd-steinberg", "atkinson", "two-row-sierra", "sierra-lite")
+TEACHER = "teacher"
 EVERY_METHOD = [*UNSEEN, *LEARNT]
 PAPER = {"CDH, the paper's": (24.24, 0.727), "PRL, the paper's": (22.82, 0.698)}
 """Jiang & Mu, Table 1: means over their four unseen methods."""
@@ -52,8 +53,11 @@ def measure_all(
     lpips: Lpips,
     ran_on: str,
     slow: tuple[str, ...] = (),
+    teacher_on: str = "",
 ) -> list[dict]:
     """The rows of ``path`` and those that were missing there, which have ``ran_on`` for their software; written after each.
+
+    ``teacher_on``: what a teacher ran on beside.
 
     ``slow`` restorers skip the learnt methods on COCO. Rows of a restorer that was another model then are measured anew.
     """
@@ -75,7 +79,8 @@ def measure_all(
     for title, dither, place in tqdm(todo, desc="rows"):
         restore, model = restorers[title]
         scores = measure(restore, dither, sets[place], lpips)
-        rows.append({"restorer": title, "model": model, "dither": dither.title, "set": place, **scores, "software": ran_on})
+        found_on = ran_on + teacher_on * title.startswith(TEACHER)
+        rows.append({"restorer": title, "model": model, "dither": dither.title, "set": place, **scores, "software": found_on})
         write_json(path.parent, path.stem, before | {"rows": rows})
     return sorted(rows, key=lambda row: list(restorers).index(row["restorer"]))
 
@@ -90,6 +95,8 @@ def mean_of(rows: list[dict], restorer: str, dithers: tuple[str, ...]) -> dict[s
 
 def page(result: dict) -> str:
     rows = result["rows"]
+    every = dict.fromkeys(row["software"] for row in rows)
+    ran_on = "; ".join(each for each in every if not any(other != each and other.startswith(each) for other in every))
     titles = list(dict.fromkeys(row["restorer"] for row in rows))
 
     def kodak(title: str) -> dict | None:
@@ -97,7 +104,7 @@ def page(result: dict) -> str:
 
     lines = [
         "# CDH, restoration in few steps: PSNR (dB) / SSIM / LPIPS\n",
-        f"By `{result['command']}`\n({'; '.join(dict.fromkeys(row['software'] for row in rows))}).\n"
+        f"By `{result['command']}`\n({ran_on}).\n"
         f"Learnt: {', '.join(LEARNT)}. Unseen: {', '.join(UNSEEN)}. Which five the paper learnt we do not know, and its pictures are\n"
         "others: its rows tell the order of size. `prl` learnt Floyd-Steinberg alone, `fast` all nine methods.\n",
         "| | four unseen methods, COCO at 256 (Table 1) | all nine (Table 2) | Floyd-Steinberg, kodak24 |\n|---|---|---|---|",
@@ -128,18 +135,19 @@ def main() -> None:
         if released.metadata.name in restorers:
             raise TrainingError(f"{model} calls itself {released.metadata.name!r}, as another of --models does; give one of them.")
         restorers[released.metadata.name] = (released.run, weights_of(released.metadata.training))
-    command, ran_on = f"python -m training.evaluate_cdh --models {' '.join(options.models)}", software()
+    command, teacher_on = f"python -m training.evaluate_cdh --models {' '.join(options.models)}", ""
     if options.teacher:
         trained, accelerator = load_model(options.teacher)[2], accelerated()
         for steps in (50, 4):
-            title = f"teacher, {steps} DDIM steps"
+            title = f"{TEACHER}, {steps} DDIM steps"
             restorers[title] = (teacher_restores(options.teacher, steps, accelerator), weights_of(trained))
         command += f" --teacher {options.teacher}"
-        ran_on += f"; teacher on {machine(accelerator.device)}"
+        teacher_on = f"; teacher on {machine(accelerator.device)}"
     if options.methods != EVERY_METHOD:
         command += f" --methods {' '.join(options.methods)}"
     path = options.output / "evaluations" / "cdh" / "cdh.json"
-    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), ran_on, slow=("teacher, 50 DDIM steps",))
+    slow = (f"{TEACHER}, 50 DDIM steps",)
+    rows = measure_all(restorers, options.methods, options.data, path, lpips_of(options.data), software(), slow, teacher_on)
     result = {"model": "cdh", "command": f"{command} --data DIR -o docs", "rows": rows}
     write(options.output, "cdh", result, page(result))
 
