@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdk import catalog
+from sdk import Halftoner, InverseHalftoner, catalog
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
@@ -21,6 +21,7 @@ from sdk.errors import DeviceError, MissingDependencyError
 from sdk.images import to_unit
 from sdk.metadata import ModelMetadata
 from sdk.networks.noise import noise_field
+from tests.conftest import SAMPLES
 from tests.sdk.fake_tensorrt import fake_trt
 from tests.sdk.host_gpu import library
 
@@ -260,3 +261,14 @@ def compile_c():
         return library
 
     return run
+
+
+@pytest.fixture(scope="session")
+def clean_photo() -> np.ndarray:
+    """uint8 160x192, made by `fast` itself, which so restores its halftones well."""
+    return InverseHalftoner("fast").run(SAMPLES / "kodim23_floyd-steinberg.png")[100:260, 200:392]
+
+
+@pytest.fixture(scope="session")
+def clean_dots(clean_photo: np.ndarray) -> np.ndarray:
+    return Halftoner("floyd-steinberg").run(clean_photo)

@@ -15,16 +15,6 @@ RANDOM = np.random.default_rng(3).random((40, 48)) < 0.4
 
 
 @pytest.fixture(scope="module")
-def photo() -> np.ndarray:
-    return sdk.InverseHalftoner("fast").run("docs/samples/kodim23_floyd-steinberg.png")[100:260, 200:392]
-
-
-@pytest.fixture(scope="module")
-def dots(photo: np.ndarray) -> np.ndarray:
-    return sdk.Halftoner("floyd-steinberg").run(photo)
-
-
-@pytest.fixture(scope="module")
 def restorer() -> sdk.InverseHalftoner:
     return sdk.InverseHalftoner("auto")
 
@@ -61,41 +51,41 @@ def test_one_changed_pixel_is_no_repetition() -> None:
 
 @pytest.mark.parametrize("times", [2, 3])
 def test_an_enlarged_dither_is_restored_as_well_as_it_was_before(
-    times: int, dots: np.ndarray, photo: np.ndarray, restorer: sdk.InverseHalftoner
+    times: int, clean_dots: np.ndarray, clean_photo: np.ndarray, restorer: sdk.InverseHalftoner
 ) -> None:
-    plain = psnr(restorer.run(dots), photo)
-    large = restorer.run(repeated(dots, times))
-    assert large.shape == repeated(dots, times).shape
+    plain = psnr(restorer.run(clean_dots), clean_photo)
+    large = restorer.run(repeated(clean_dots, times))
+    assert large.shape == repeated(clean_dots, times).shape
     assert restorer.choice is not None
     assert restorer.choice.model == "fast"
     assert restorer.choice.analysis.method == "floyd-steinberg"
     assert f"each pixel {times}x{times} times" in str(restorer.choice)
-    small = large.reshape(photo.shape[0], times, photo.shape[1], times).mean(axis=(1, 3))
-    assert psnr(np.rint(small).astype(np.uint8), photo) > plain - 0.5
+    small = large.reshape(clean_photo.shape[0], times, clean_photo.shape[1], times).mean(axis=(1, 3))
+    assert psnr(np.rint(small).astype(np.uint8), clean_photo) > plain - 0.5
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize(("low", "high"), [(0.4, 0.55), (0, 0.8)])
 def test_two_other_levels_are_restored_between_them(
-    low: float, high: float, dtype: type, dots: np.ndarray, restorer: sdk.InverseHalftoner, recwarn: pytest.WarningsRecorder
+    low: float, high: float, dtype: type, clean_dots: np.ndarray, restorer: sdk.InverseHalftoner, recwarn: pytest.WarningsRecorder
 ) -> None:
     white = 1 if dtype == np.float32 else np.iinfo(dtype).max
     low, high = (np.dtype(dtype).type(level * white) for level in (low, high))
-    restored = restorer.run(np.where(dots, high, low))
+    restored = restorer.run(np.where(clean_dots, high, low))
     assert restored.dtype == dtype
     assert restored.min() >= low
     assert restored.max() <= high
-    plain = restorer.run(dots) / 255
+    plain = restorer.run(clean_dots) / 255
     step = 1 / 255 if dtype == np.uint8 else (float(high) - float(low)) / 255 / white
     assert np.abs(restored / white - (float(low) + plain * (float(high) - float(low))) / white).max() <= step
     assert not [warning for warning in recwarn if issubclass(warning.category, sdk.InputWarning)]
 
 
 @pytest.mark.parametrize("colours", [[[30, 60, 90], [240, 200, 90]], [[200, 20, 0], [10, 250, 255]]], ids=["alike", "turned"])
-def test_two_colours_are_restored_between_them(colours: list[list[int]], dots: np.ndarray, restorer: sdk.InverseHalftoner) -> None:
+def test_two_colours_are_restored_between_them(colours: list[list[int]], clean_dots: np.ndarray, restorer: sdk.InverseHalftoner) -> None:
     black, white = np.array(colours, np.uint8)
-    restored = restorer.run(np.where(dots[..., None], white, black))
-    share = restorer.run(dots)[..., None] / 255
+    restored = restorer.run(np.where(clean_dots[..., None], white, black))
+    share = restorer.run(clean_dots)[..., None] / 255
     assert np.abs(restored - (black + share * (white.astype(float) - black))).max() <= 0.5
 
 
