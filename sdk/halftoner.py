@@ -65,10 +65,7 @@ class Halftoner:
             return self._halftone(picture_from_array(image), seed).pixels
         if isinstance(image, Image.Image):
             picture = picture_from_pil(image)
-            halftoned = picture_with_header_of(image, picture, self._halftone(picture, seed))
-            if self._method.dpi:
-                halftoned.info["dpi"] = (self._method.dpi, self._method.dpi)
-            return halftoned
+            return picture_with_header_of(image, picture, self._halftone(picture, seed))
         if isinstance(image, bytes):
             file = files.read(image)
             dots = (self._halftone(page, seed) for page in file.pages)

@@ -76,6 +76,11 @@ def is_grey(pixels: np.ndarray) -> bool:
     return pixels.ndim == 2 or all(np.array_equal(pixels[..., 0], pixels[..., c]) for c in (1, 2))
 
 
+def cut_at(pixels: np.ndarray, threshold: float) -> np.ndarray:
+    """bool: what is above ``threshold``, in [0, 1]."""
+    return pixels if pixels.dtype == np.bool_ else pixels > threshold * white_of(pixels.dtype)
+
+
 def to_unit(pixels: np.ndarray) -> np.ndarray:
     """float32 in [0, 1], whatever the dtype."""
     if pixels.dtype == np.float32:

@@ -49,7 +49,7 @@ def picture_with_header_of(image: Image.Image, picture: Picture, restored: Pictu
     result = picture_to_pil(restored)
     kept = ("exif", "xmp", "icc_profile") if restored.pixels.ndim == picture.pixels.ndim else ("exif", "xmp")
     result.info |= {key: image.info[key] for key in kept if key in image.info}
-    if dpi := resolution(image.info.get("dpi")):
+    if dpi := restored.header.dpi or resolution(image.info.get("dpi")):
         result.info["dpi"] = tuple(value * scale for value in dpi)
     return result
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sdk.files.few_colors import color_codes, colors_of
+
 MOST_COLORS = 256
 """A picture of more colours has no palette."""
 GREY_GAP = 4
@@ -59,7 +61,7 @@ def distinct_colors(windows: Sequence[np.ndarray]) -> np.ndarray | None:
     for window in windows:
         seen[color_codes(window.reshape(-1, 3))] = True
     codes = np.flatnonzero(seen)
-    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1) if codes.size <= MOST_COLORS else None
+    return colors_of(codes) if codes.size <= MOST_COLORS else None
 
 
 def is_toned(colors: np.ndarray) -> bool:
@@ -71,12 +73,6 @@ def is_toned(colors: np.ndarray) -> bool:
     steps = np.abs(np.diff(ordered, axis=0))
     steps[steps <= 2] = 0  # by rounding
     return bool((steps.sum(axis=0) <= 1.6 * np.ptp(ordered, axis=0)).all())
-
-
-def color_codes(colors: np.ndarray) -> np.ndarray:
-    """uint32 0xRRGGBB of colours 0..255, (..., 3)."""
-    red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
-    return (red << 16) | (green << 8) | blue
 
 
 def are_two_smeared(levels: np.ndarray) -> bool:

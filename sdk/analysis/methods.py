@@ -11,7 +11,7 @@ habits; ``turns`` finds how they lay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sdk.halftoning.error_diffusion import KERNELS
-from sdk.images import is_grey, white_of
+from sdk.images import cut_at, is_grey
 
 TABLE = Path(__file__).with_name("methods.npz")
 BEFORE = ((0, -1), (0, -2), (0, -3), *((-1, dx) for dx in range(-2, 3)), *((-2, dx) for dx in range(-2, 3)))
@@ -89,11 +89,19 @@ def find_method(pixels: np.ndarray, threshold: float = 0.5, counts: np.ndarray |
     """
     if counts is not None and (found := method_of_counts(counts)):
         return found
-    white = pixels if pixels.dtype == np.bool_ else pixels > threshold * white_of(pixels.dtype)
-    planes = [np.atleast_3d(white)[..., channel] for channel in range(1 if is_grey(white) else 3)]
-    if counts is None:
-        counts = sum((count_patterns(plane) for plane in planes), np.zeros(PATTERNS, np.int64))
-    return method_of_counts(counts) or _method_of_parts(planes)
+    planes = planes_of_dots(pixels, threshold)
+    return method_of_counts(count_in_all(planes) if counts is None else counts) or _method_of_parts(planes)
+
+
+def planes_of_dots(pixels: np.ndarray, threshold: float) -> list[np.ndarray]:
+    """bool HxW: the channels of HxW or HxWx3, cut at ``threshold``; one of grey."""
+    white = cut_at(pixels, threshold)
+    return [np.atleast_3d(white)[..., channel] for channel in range(1 if is_grey(white) else 3)]
+
+
+def count_in_all(planes: Iterable[np.ndarray]) -> np.ndarray:
+    """``count_patterns``, added up."""
+    return sum((count_patterns(plane) for plane in planes), np.zeros(PATTERNS, np.int64))
 
 
 def _method_of_parts(planes: Sequence[np.ndarray]) -> str | None:
@@ -101,7 +109,7 @@ def _method_of_parts(planes: Sequence[np.ndarray]) -> str | None:
     height, width = planes[0].shape
     every = every_nth(height, width)  # of a large page, blocks along diagonals, so that no part of it is passed over
     places = [(y, x) for y in range(0, height, BLOCK) for x in range(0, width, BLOCK) if (x + y) // BLOCK % every == 0]
-    blocks = [np.sum([count_patterns(plane[y : y + BLOCK, x : x + BLOCK]) for plane in planes], axis=0) for y, x in places]
+    blocks = [count_in_all(plane[y : y + BLOCK, x : x + BLOCK] for plane in planes) for y, x in places]
     explained = [(counts, found) for counts in blocks if (found := method_of_counts(counts))]
     if not explained:
         return None

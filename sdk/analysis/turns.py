@@ -1,7 +1,7 @@
 """How the dots of a dither lie: as they were made, or turned and mirrored since, as pages and photographs are.
 
 Error diffusion goes from left to right and down, a matrix has a first row: the habits of methods (``methods``) are those of dots that lie
-as they were made, and networks know no others; of turned ones they make up to 6 dB less. So the picture is looked at from all eight
+as they were made, and networks know no others; of turned ones they make much less. So the picture is looked at from all eight
 sides. Under the habits of some method it is likeliest from the side from which it was made.
 """
 
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdk.analysis.methods import PATTERNS, count_patterns, likelihood, method_of_counts
+from sdk.analysis.methods import count_in_all, likelihood, method_of_counts, planes_of_dots
 from sdk.analysis.windows import choose_windows
-from sdk.images import is_grey, white_of
 from sdk.turn import Turn
 
 CLEARER, SURELY = 0.007, 200
@@ -33,9 +32,8 @@ def find_turn(pixels: np.ndarray, threshold: float = 0.5) -> Turn | None:
     """How HxW or HxWx3 of any accepted dtype, cut at ``threshold``, was turned since some method placed its dots; None: not, or
     nobody knows. Of a larger picture, the part with the most dots is looked at."""
     part = pixels if max(pixels.shape[:2]) <= PART else choose_windows(pixels, count=1, extent=PART)[0]
-    white = part if part.dtype == np.bool_ else part > threshold * white_of(part.dtype)
-    planes = [np.atleast_3d(white)[..., channel] for channel in range(1 if is_grey(white) else 3)]
-    counts = [sum((count_patterns(turn.undo(plane)) for plane in planes), np.zeros(PATTERNS, np.int64)) for turn in TURNS]
+    planes = planes_of_dots(part, threshold)
+    counts = [count_in_all(turn.undo(plane) for plane in planes) for turn in TURNS]
     likelihoods = [likelihood(each) for each in counts]
     best = int(np.argmax(likelihoods))
     method = method_of_counts(counts[best])

@@ -22,7 +22,7 @@ from sdk.captions import plain_xmp, png_xmp, with_captions
 from sdk.errors import ImageReadError, ImageWriteError, InverseHalftonerError, UnsupportedImageError
 from sdk.files import heif, jpeg2000, video
 from sdk.files.deep_colour import encode_png, is_deep_colour, read_deep_colour
-from sdk.files.few_colours import with_palette
+from sdk.files.few_colors import with_palette
 from sdk.files.formats import PNM, format_for, is_deep, why_not
 from sdk.files.tiff import ENCODER_ERRORS, TiffPages, decode_page, is_reduced, lacks_directory, write_deep_pages, write_pages
 from sdk.files.whole_files import whole_file

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdk.errors import ImageWriteError
 from sdk.files import tiff, video
-from sdk.files.few_colours import has_few_colours
+from sdk.files.few_colors import has_few_colors
 from sdk.images import Picture
 
 FORMATS = {
@@ -88,7 +88,7 @@ def why_not(pages: Sequence[Picture], format: str) -> str | None:
         return f"{format} would blur the dots of a halftone; write .png or {'.webp' if animated else '.tif'} instead."
     if alpha and format in ("JPEG", "BMP", *PNM, "GIF", "MP4"):
         return f"{format} holds no alpha channel (or only on and off); write .png, .webp or .tif instead."
-    if format == "GIF" and not all(has_few_colours(page.pixels) for page in pages):
+    if format == "GIF" and not all(has_few_colors(page.pixels) for page in pages):
         return "GIF holds 256 colours, so colour would be dithered again; write .png (animated) or .webp instead."
     deep = [is_deep(page) for page in pages]
     if any(deep) and not all(deep):

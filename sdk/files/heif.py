@@ -8,7 +8,7 @@ from sdk.errors import MissingDependencyError
 
 FORMAT = "HEIF"
 """As Pillow calls it, once there is a decoder."""
-BRANDS, ANY_CODER, AVIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), (b"mif1", b"msf1"), (b"avif", b"avis")
+BRANDS, ANY_CODER, AVIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}, {b"mif1", b"msf1"}, {b"avif", b"avis"}
 
 
 def brands(data: bytes) -> set[bytes]:
@@ -16,12 +16,13 @@ def brands(data: bytes) -> set[bytes]:
     if data[4:8] != b"ftyp":
         return set()
     listed = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-    return {listed[at : at + 4] for at in range(0, len(listed), 4)} & {*BRANDS, *ANY_CODER, *AVIF}
+    return {listed[at : at + 4] for at in range(0, len(listed), 4)} & (BRANDS | ANY_CODER | AVIF)
 
 
 def is_heif(data: bytes) -> bool:
     """Whether it is none for AVIF, its sister."""
-    return bool(brands(data) & {*BRANDS}) or bool(brands(data) - {*AVIF} and not brands(data) & {*AVIF})
+    found = brands(data)
+    return bool(found & BRANDS or (found and not found & AVIF))
 
 
 def add_decoder() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.bit_depth import BitDepthNetwork
 from sdk.catalog import metadata_of, releases
-from sdk.images import is_grey, white_of, widened
+from sdk.images import cut_at, is_grey, widened
 from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
 from sdk.networks.few_bits import is_few_bit
@@ -85,7 +85,7 @@ class AutoNetwork:
         what it leaves is looked at, too.
         """
         analysis = analyze_pixels(pixels)
-        cut = pixels if self._threshold is None else pixels > self._threshold * white_of(pixels.dtype)
+        cut = pixels if self._threshold is None else cut_at(pixels, self._threshold)
         if self._threshold is not None and (analysis.kind == "few-bit" or model_for(analysis.kind) is None):
             again = analyze_pixels(cut)
             analysis = again if again.is_two_level else analysis

@@ -16,7 +16,7 @@ from sdk.analysis.spectrum import Peak
 from sdk.analysis.turns import find_turn
 from sdk.cuda.device_array import DeviceArray
 from sdk.errors import OptionError, nearest
-from sdk.images import from_unit, to_unit, white_of
+from sdk.images import cut_at, from_unit, to_unit
 from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
 from sdk.networks.network import Network
@@ -93,7 +93,7 @@ class HalftoneNetwork(Network):
         return resize(self._restore_planes(fitted, seed, screen=screen_frequencies(luma(fitted))), height, width)
 
     def _restore_dots(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
-        if repeated := find_repetition(pixels if self.threshold is None else pixels > self.threshold * white_of(pixels.dtype)):
+        if repeated := find_repetition(pixels if self.threshold is None else cut_at(pixels, self.threshold)):
             return repeated.enlarge(self._restore_dots(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
         if self.threshold is None:
             levels = find_two_levels(pixels)

@@ -27,7 +27,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sdk.analysis.levels import MOSTLY, color_codes, distinct_colors, distinct_levels
+from sdk.analysis.levels import MOSTLY, distinct_colors, distinct_levels
+from sdk.files.few_colors import color_codes
 from sdk.images import as_8_bits, to_unit
 
 WINDOW = 7

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sdk.images import white_of
+from sdk.images import to_unit, white_of
 from sdk.networks.plain_dots import SAMPLED, TwoLevels
 
 BETWEEN, MOST_BETWEEN = (0.3, 0.7), 0.08
@@ -33,9 +33,8 @@ def find_smeared_levels(pixels: np.ndarray) -> TwoLevels | None:
     rows = pixels[:: len(pixels) // SAMPLED | 1]
     if ((rows == 0) | (rows == top)).all():
         return None
-    planes = (plane.astype(np.float32) / np.float32(top) for plane in np.moveaxis(np.atleast_3d(pixels), -1, 0))
     ends = []
-    for plane in planes:
+    for plane in np.moveaxis(np.atleast_3d(pixels), -1, 0):
         if (found := _ends(plane)) is None:
             return None
         ends.append(found)
@@ -44,12 +43,13 @@ def find_smeared_levels(pixels: np.ndarray) -> TwoLevels | None:
 
 
 def _ends(plane: np.ndarray) -> tuple[float, float] | None:
-    """What black and white of HxW in [0, 1] were."""
-    rows = plane[:: len(plane) // SAMPLED | 1]
+    """What black and white of HxW were, in [0, 1]."""
+    rows = to_unit(plane[:: len(plane) // SAMPLED | 1])
     low, high = (float(level) for level in np.percentile(rows, (1, 99)))
     spread = high - low
     if spread < LEAST_SPREAD or _between(rows, low, spread) > MOST_BETWEEN:
         return None
+    plane = to_unit(plane)
     square = np.ones((3, 3), np.uint8)
     around = cv2.dilate(plane, square) - cv2.erode(plane, square)
     dots = plane[around > spread / 2]

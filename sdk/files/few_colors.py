@@ -8,7 +8,7 @@ from PIL import Image
 MOST = 256
 
 
-def has_few_colours(pixels: np.ndarray) -> bool:
+def has_few_colors(pixels: np.ndarray) -> bool:
     """Whether HxW or HxWx3 of at most 8 bits has no more than ``MOST``. Of an outline, which has no values, only dots are known to."""
     if pixels.ndim == 2 or pixels.dtype == np.bool_:
         return True
@@ -18,8 +18,19 @@ def has_few_colours(pixels: np.ndarray) -> bool:
 
 def with_palette(image: Image.Image) -> Image.Image:
     """RGB of few colours -> P, exactly; Pillow's quantisers keep them only nearly."""
-    codes = np.asarray(image).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    colours, places = np.unique(codes, return_inverse=True)
+    codes = color_codes(np.asarray(image))
+    distinct, places = np.unique(codes, return_inverse=True)
     indexed = Image.fromarray(places.reshape(codes.shape).astype(np.uint8), "P")
-    indexed.putpalette(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8).tobytes())
+    indexed.putpalette(colors_of(distinct).astype(np.uint8).tobytes())
     return indexed
+
+
+def color_codes(colors: np.ndarray) -> np.ndarray:
+    """uint32 0xRRGGBB of colours 0..255, (..., 3)."""
+    red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def colors_of(codes: np.ndarray) -> np.ndarray:
+    """(N,) of ``color_codes`` -> (N, 3)."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
