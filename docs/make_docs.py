@@ -70,6 +70,8 @@ HALFTONING_NOTES = """
 
 - Pictures have 8 px a side or more. All methods but `bit-depth`, which takes 16 bits, round to 8 bits first.
 - Colour is halftoned channel by channel, with the same mask and the same angle for each; `--grey`, `grey=True` makes one plane of it.
+- Of more than two `levels` a channel, which are evenly spread (the 4 greys of the first handheld consoles, the 16 of e-paper), dots are
+  uint8: `--method bayer --set size=4 --set levels=4`; for inks of other colours, `--method palette --set palette=#000000,#ffffff,#cc0000`.
 - Alpha stays as it is, in a file or PIL image, and hidden colours are halftoned as well; composite onto paper first if dots shall end
   there.
 - Error diffusion counts as Pillow does (Floyd-Steinberg is its `convert("1")`, pixel for pixel): errors are cut to whole levels on their
@@ -77,7 +79,7 @@ HALFTONING_NOTES = """
 - An AM screen is one for the printer's resolution, `dpi`, which the result is given, whatever the photograph's was: a dot has dpi / lpi px,
   at least 2. Periods of few whole px meet few phases of the dot, so their tones are off; other periods and most angles keep them. Lines run
   along the angle.
-- GIF holds palettes and dots as they are; JPEG and MP4 blur them, so they are refused.
+- GIF holds palettes and dots of up to 256 colours as they are; JPEG and MP4 blur them, so they are refused.
 """
 
 

@@ -17,6 +17,7 @@ from sdk.catalog import released_for, releases
 from sdk.engines.file import ENGINE_SUFFIX
 from sdk.errors import OptionError, nearest
 from sdk.files import formats
+from sdk.files.few_colors import MOST
 from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, to_unit
 from sdk.networks.halftoning import OPTIONS, HalftoningNetwork
@@ -28,6 +29,7 @@ class Halftoner:
     """Halftones a photograph.
 
     >>> white = sdk.Halftoner("floyd-steinberg", serpentine=True).run(photo)
+    >>> greys = sdk.Halftoner("stucki", levels=16).run(photo)
     >>> white = sdk.Halftoner("cdh").run(photo, seed=1)
 
     method: a name from ``sdk.halftoning.METHODS``; the keywords are that method's parameters. Or a model whose task is halftoning: a
@@ -53,7 +55,8 @@ class Halftoner:
         self._method.check_seed(seed)
 
     def run(self, image: ImageLike, seed: int | None = None) -> Any:
-        """ndarray or path -> ndarray (bool, True = white; ``palette`` and ``bit-depth``: uint8); PIL -> PIL; bytes -> bytes (PNG or TIFF).
+        """ndarray or path -> ndarray (bool, True = white; ``palette``, ``bit-depth`` and more than two ``levels``: uint8); PIL -> PIL;
+        bytes -> bytes (PNG or TIFF).
 
         Methods round pictures of more than 8 bits to 8 first (``bit-depth`` keeps 16). Alpha is dropped from arrays, kept elsewhere.
 
@@ -144,8 +147,8 @@ class _Classical:
         self._method, self._parameters = method, parameters
         self.dpi: float | None = self.describe().get("dpi")
         """Resolution for which the dots are made, where the method knows one."""
-        self.has_palette = method.family == "palette"
         self.halftone(np.zeros((8, 8), self.dtypes[-1]), None)
+        self.has_palette = method.family == "palette" or self.describe().get("levels", MOST) ** 3 <= MOST
 
     def describe(self) -> dict[str, Any]:
         return {"method": self._method.name, **self._method.parameters, **self._parameters}

@@ -154,6 +154,12 @@ def few_level_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generato
         bits = int(rng.integers(2, 6))
         top = 2**bits - 1
         yield Case(f"{title}, rescaled", "few-bit", np.rint(np.rint(image / 255 * top) * 255 / top).astype(np.uint8), facts={"bits": bits})
+    own = np.random.default_rng(int(grey.sum()))  # so that what follows stays as it was
+    for title, image in (("grey", grey), ("colour", photo)):
+        kernel, levels = str(own.choice(list(KERNELS))), int(own.choice([3, 4, 5, 6, 8, 16]))
+        yield Case(f"few levels, error diffusion, {title}", "palette", halftone(image, kernel, levels=levels))
+        size, levels = int(own.choice([2, 4, 8])), int(own.choice([3, 4, 5, 6, 8, 16]))
+        yield Case(f"few levels, Bayer, {title}", "palette", halftone(image, "bayer", size=size, levels=levels))
 
 
 def drawn_cases(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Case]:

@@ -41,9 +41,14 @@ class Row:
     parameters: dict
     grey_models: tuple[str, ...] = ()
     sets: tuple[str, ...] = ("kodak24",)
+    grey: bool = False
+
+    def original(self, photo: np.ndarray) -> np.ndarray:
+        """uint8 HxWx3 -> what is to be had back: itself, or its grey."""
+        return cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if self.grey else photo
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
-        """uint8 HxWx3 -> uint8 HxWx3."""
+        """uint8 HxW or HxWx3 -> uint8 of the same shape."""
         return from_unit(to_unit(halftone(photo, self.method, **self.parameters)), np.uint8)
 
 
@@ -55,6 +60,12 @@ PALETTES = (
     Row("web-safe colours", "palette", {"palette": "web"}),
     Row("64 colours, ordered dither", "palette", {"colors": 64, "dither": "bayer"}),
     Row("64 colours, no dither", "palette", {"colors": 64, "dither": "none"}),
+    Row("4 greys", "floyd-steinberg", {"levels": 4}, grey=True),
+    Row("4 greys, ordered dither", "bayer", {"size": 4, "levels": 4}, grey=True),
+    Row("16 greys", "floyd-steinberg", {"levels": 16}, grey=True),
+    Row("16 greys, ordered dither", "bayer", {"size": 8, "levels": 16}, grey=True),
+    Row("4 levels a channel", "floyd-steinberg", {"levels": 4}),
+    Row("4 levels a channel, ordered dither", "bayer", {"size": 4, "levels": 4}),
 )
 HALFTONES = (
     Row("colour Floyd-Steinberg", "floyd-steinberg", {}, ("fast",), EVERY_SET),
@@ -93,7 +104,7 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequen
             restorers[f"{grey}, per channel"] = ({}, sdk.InverseHalftoner(grey, device="cpu").run)
         restorers[AS_IT_IS] = ({}, lambda picture: picture)
         if only is None or not set(only) <= restorers.keys():
-            restorers |= tune(FILTERS, [((row(photo),), photo) for photo in tuning])
+            restorers |= tune(FILTERS, [((row(photo),), photo) for photo in map(row.original, tuning)])
         for title in only or ():
             if title not in restorers:
                 raise OptionError(f"Nothing measured here is called {title!r}.{nearest(title, restorers)}")
@@ -106,6 +117,7 @@ def evaluate(model: sdk.InverseHalftoner, data: Path, lpips: Lpips, only: Sequen
 
 
 def measure(restore: Restore, row: Row, photos: list[np.ndarray], lpips: Lpips) -> dict[str, float]:
+    photos = [row.original(photo) for photo in photos]
     pictures = [row(photo) for photo in photos]
     restored = [restore(picture) for picture in pictures]
     gains = [psnr(after, photo) - psnr(before, photo) for before, after, photo in zip(pictures, restored, photos)]
@@ -126,8 +138,9 @@ def page(results: list[dict]) -> str:
         [
             "# Colour pictures of few colours\n",
             "PSNR (dB, all channels) / SSIM / LPIPS. Palettes are made by Pillow's quantisers (median cut where nothing else is said,",
-            "Floyd-Steinberg dither), halftones channel by channel. The Gaussian blur and the bilateral filter are tuned for each kind",
-            "on val. *gain*: PSNR above the best of the others; *least*: of the picture that gained least, against what it was.\n",
+            "Floyd-Steinberg dither), halftones and even levels channel by channel. The Gaussian blur and the bilateral filter are tuned",
+            "for each kind on val. *gain*: PSNR above the best of the others; *least*: of the picture that gained least, against what it",
+            "was.\n",
             *(section(result) for result in results),
         ]
     )

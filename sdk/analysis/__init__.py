@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
+from sdk.analysis.dither import find_clumps, find_dither
 from sdk.analysis.levels import (
     GREY_GAP,
     MOSTLY,
@@ -27,7 +28,6 @@ from sdk.analysis.levels import (
     busy_level_counts,
     distinct_colors,
     distinct_levels,
-    find_dither,
     is_toned,
     level_counts,
     regular_grid,
@@ -46,6 +46,8 @@ from sdk.images import ImageLike, as_8_bits, from_unit, is_grey, no_picture, pic
 from sdk.networks.plain_dots import find_repetition, find_two_levels
 from sdk.networks.smeared_dots import find_smeared_levels
 
+CLUMPED = 0.165
+"""Pictures of fewer clumps (``find_clumps``) are dithered."""
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
 
@@ -224,15 +226,15 @@ def _judge_few_levels(windows: Windows) -> Analysis | None:
     colors = _palette_size(windows)
     if regular is None and colors is None:
         return None
-    dither = find_dither(windows[:2] if len(windows) > 1 else choose_windows(windows[0], count=1))
+    looked_at = windows[:2] if len(windows) > 1 else choose_windows(windows[0], count=1)
+    dither = find_dither(looked_at)
     # Without dither, colours have contours: nearly everywhere in a photograph, in parts of a drawing.
     margin = (dither.singles - (0.015 if dither.contours > 0.07 else 0.08)) / 0.03
     if regular in (4, 8, 16, 32, 64):
-        # The levels of bit depths are powers of two, those of palettes seldom; and contours of a smooth tone are steps.
-        margin = (dither.roughness - 3.0) / 0.1
-        if regular == 8 and windows[0].ndim == 2:  # lone pixels tell, too, which cut photographs of more levels, and of colour, also have
-            margin = max(margin, min((dither.singles - 0.2) / 0.03, (dither.roughness - 2.6) / 0.1))
-    if regular and (margin <= 0 or colors is None):
+        # The levels of bit depths are powers of two, those of palettes seldom; and what was cut has clumps of equal levels.
+        clumps = find_clumps(looked_at)
+        margin = (dither.roughness - 3.0) / 0.1 if clumps is None else (CLUMPED - clumps) / 0.02
+    if regular and margin <= 0:
         screen = _find_in_any_channel(windows)
         if screen.margin > 3:
             return _screen(screen)

@@ -1,9 +1,8 @@
-"""Few levels or few colours: palettes, bit depths, and whether there is dither between them."""
+"""Few levels or few colours: palettes and bit depths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,19 +18,7 @@ MOSTLY = 0.98
 SMEARED = 0.1
 """How far from the ends levels may lie that were black and white, as a share of the range."""
 BLOCK = 32
-"""px; dither is looked for block by block, since it shows where the photograph is smooth."""
-
-
-@dataclass(frozen=True)
-class Dither:
-    """Signs of dither, and of colours cut without it; medians over the blocks that are not flat."""
-
-    singles: float
-    """Share of pixels that differ from both neighbours; dither 0.1..0.9, contours of a smooth tone below 0.05."""
-    roughness: float
-    """Second differences over first differences, squared: dither about 3, contours 2, blurred texture below; at the third quartile."""
-    contours: float
-    """Share of pixels that differ from a neighbour, median over all blocks: photographs of 8 colours 0.09 or more, drawings below 0.05."""
+"""px; what is measured block by block."""
 
 
 def level_counts(planes: Sequence[np.ndarray]) -> np.ndarray:
@@ -96,31 +83,6 @@ def regular_grid(levels: np.ndarray) -> int | None:
         if any(np.abs(levels - step * np.round(levels / step)).max() <= 0.6 for step in steps):
             return count
     return None
-
-
-def find_dither(windows: Sequence[np.ndarray]) -> Dither:
-    """Look for dither in uint8 HxW or HxWx3 windows."""
-    singles: list[np.ndarray] = []
-    roughness: list[np.ndarray] = []
-    contours: list[np.ndarray] = []
-    for window in windows:
-        planes = window.astype(np.float32).reshape(*window.shape[:2], -1)
-        across, down = np.diff(planes, axis=1), np.diff(planes, axis=0)
-        first = (across[1:-1, 1:] ** 2 + down[1:, 1:-1] ** 2).sum(axis=-1)
-        second = (np.diff(across, axis=1)[1:-1] ** 2 + np.diff(down, axis=0)[:, 1:-1] ** 2).sum(axis=-1)
-        across_differs, down_differs = (across != 0).any(axis=-1), (down != 0).any(axis=-1)
-        alone = (across_differs[1:-1, 1:] & across_differs[1:-1, :-1]).astype(np.float32)
-        alone += down_differs[1:, 1:-1] & down_differs[:-1, 1:-1]
-        differs = (across_differs[1:-1, 1:] | down_differs[1:, 1:-1]).astype(np.float32)
-        first, second, alone, differs = (block_means(values) for values in (first, second, alone / 2, differs))
-        changing = first > 0
-        singles.append(alone[changing])
-        roughness.append(second[changing] / first[changing])
-        contours.append(differs.ravel())
-    shares, ratios = np.concatenate(singles), np.concatenate(roughness)
-    if not shares.size:
-        return Dither(0.0, 0.0, 0.0)
-    return Dither(float(np.median(shares)), float(np.percentile(ratios, 75)), float(np.median(np.concatenate(contours))))
 
 
 def block_means(values: np.ndarray, block: int = BLOCK) -> np.ndarray:

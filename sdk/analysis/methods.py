@@ -48,6 +48,8 @@ EXPLAINED = 0.1
 
 def label_of(method: str, parameters: Mapping[str, Any]) -> str | None:
     """What ``sdk.halftoning.halftone`` with these arguments is called here; None: it has no name here."""
+    if parameters.get("levels", 2) != 2:
+        return None
     if method in KERNELS:
         return f"{method}, serpentine" if parameters.get("serpentine") else method
     label = f"{method} {parameters.get('size', 8)}x{parameters.get('size', 8)}" if method == "clustered-dot" else method

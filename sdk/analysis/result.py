@@ -25,7 +25,7 @@ class Analysis:
     bits: int | None = None
     """Bits a channel: 1 for pictures of two levels, 1..6 for few-bit ones."""
     colors: int | None = None
-    """Distinct colours of a palette."""
+    """Distinct colours of a palette; None where a few levels of each channel make more than 256."""
     method: str | None = None
     """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
     enlarged: int = 1
@@ -47,7 +47,7 @@ class Analysis:
             "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})" + since,
             "ordered": "1-bit ordered dither" + (f", {self.period:g} px matrix" if self.period else "") + since,
             "screen": "AM screen" + self._screen(),
-            "palette": f"palette of {self.colors} colours",
+            "palette": f"palette of {self.colors} colours" if self.colors else "few levels a channel, dithered",
             "few-bit": f"{self.bits} bit{'s' if self.bits != 1 else ''} a channel, without dither",
             "line-art": "1-bit text or line art, without halftone",
             "continuous": "continuous tone",

@@ -2,6 +2,7 @@
 
 >>> white = Halftoner("floyd-steinberg", serpentine=True).run(grey)      # bool HxW, True = white
 >>> white = Halftoner("am-screen", lpi=85, dpi=300, angle=45).run(rgb)   # bool HxWx3, each channel screened on its own
+>>> greys = Halftoner("bayer", size=4, levels=4).run(grey)               # uint8 HxW of 0, 85, 170, 255
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sdk.errors import OptionError, UnsupportedImageError, nearest
 from sdk.halftoning import palettes, thresholds
 from sdk.halftoning.error_diffusion import KERNELS, diffuse
 
+MOST_LEVELS = 64
 LEAST_PERIOD = 2
 """px; dots of fewer have hardly any tones."""
 PHASE = (0.137, 0.271)
@@ -45,40 +47,55 @@ class Method:
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in bound}
 
 
-def _error_diffusion(grey: np.ndarray, *, serpentine: bool = False, kernel: str) -> np.ndarray:
-    return diffuse(grey, KERNELS[kernel], serpentine)
+def even_levels(count: int) -> np.ndarray:
+    """uint8 (count,): from 0 to 255, equally far apart."""
+    if not 2 <= count <= MOST_LEVELS:
+        raise OptionError(f"levels is {count}; it must be 2..{MOST_LEVELS}.")
+    return np.rint(np.linspace(0, 255, count)).astype(np.uint8)
 
 
-def _exceeds(grey: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+def _error_diffusion(grey: np.ndarray, *, serpentine: bool = False, levels: int = 2, kernel: str) -> np.ndarray:
+    dots = diffuse(grey, KERNELS[kernel], serpentine, even_levels(levels))
+    return dots > 0 if levels == 2 else dots
+
+
+def _exceeds(grey: np.ndarray, threshold: np.ndarray, levels: int) -> np.ndarray:
+    """Where the grey's way from the level below it to the one above is longer than the threshold, the one above."""
     if threshold.shape != grey.shape:
         threshold = thresholds.tile_over(threshold, *grey.shape)
-    return grey > threshold * np.float32(255)
+    values, threshold = even_levels(levels), threshold * np.float32(255)
+    if levels == 2:
+        return grey > threshold
+    below, way = np.divmod(grey.astype(np.uint16) * np.uint16(levels - 1), np.uint16(255))
+    return values[below + (way > threshold)]
 
 
-def _bayer(grey: np.ndarray, *, size: int = 8) -> np.ndarray:
-    return _exceeds(grey, thresholds.bayer(size))
+def _bayer(grey: np.ndarray, *, size: int = 8, levels: int = 2) -> np.ndarray:
+    return _exceeds(grey, thresholds.bayer(size), levels)
 
 
-def _clustered_dot(grey: np.ndarray, *, size: int = 8) -> np.ndarray:
-    return _exceeds(grey, thresholds.clustered_dot(size))
+def _clustered_dot(grey: np.ndarray, *, size: int = 8, levels: int = 2) -> np.ndarray:
+    return _exceeds(grey, thresholds.clustered_dot(size), levels)
 
 
-def _am_screen(grey: np.ndarray, *, lpi: float = 85.0, dpi: float = 600.0, angle: float = 45.0, dot: str = "round") -> np.ndarray:
+def _am_screen(
+    grey: np.ndarray, *, lpi: float = 85.0, dpi: float = 600.0, angle: float = 45.0, dot: str = "round", levels: int = 2
+) -> np.ndarray:
     if not (0 < lpi < math.inf and 0 < dpi < math.inf):
         raise OptionError(f"lpi = {lpi:g} and dpi = {dpi:g}: both must be above 0.")
     if not math.isfinite(angle):
         raise OptionError(f"angle = {angle:g}: it must be a number of degrees.")
     if dpi / lpi < LEAST_PERIOD:
         raise OptionError(f"lpi = {lpi:g} at dpi = {dpi:g}: a dot has {dpi / lpi:g} px; it must have {LEAST_PERIOD} or more.")
-    return _exceeds(grey, thresholds.am_screen(*grey.shape, period=dpi / lpi, angle=angle, dot=dot, phase=PHASE))
+    return _exceeds(grey, thresholds.am_screen(*grey.shape, period=dpi / lpi, angle=angle, dot=dot, phase=PHASE), levels)
 
 
-def _blue_noise(grey: np.ndarray, *, size: int = 64, seed: int = 0) -> np.ndarray:
-    return _exceeds(grey, thresholds.blue_noise(size, seed))
+def _blue_noise(grey: np.ndarray, *, size: int = 64, seed: int = 0, levels: int = 2) -> np.ndarray:
+    return _exceeds(grey, thresholds.blue_noise(size, seed), levels)
 
 
-def _white_noise(grey: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    return _exceeds(grey, thresholds.white_noise(*grey.shape, seed=seed))
+def _white_noise(grey: np.ndarray, *, seed: int = 0, levels: int = 2) -> np.ndarray:
+    return _exceeds(grey, thresholds.white_noise(*grey.shape, seed=seed), levels)
 
 
 def _palette(image: np.ndarray, *, colors: int = 256, palette: str = "median-cut", dither: str = "floyd-steinberg") -> np.ndarray:
@@ -108,7 +125,11 @@ METHODS: dict[str, Method] = {
         Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993; size 8..256", _blue_noise),
         Method("white-noise", "noise", "random thresholds", _white_noise),
         Method(
-            "palette", "palette", "GIF palette: median-cut, octree or web; dither floyd-steinberg, bayer or none", _palette, per_plane=False
+            "palette",
+            "palette",
+            "GIF palette: median-cut, octree, web, or colours of your own (#000000,#ffffff,#cc0000); dither floyd-steinberg, bayer or none",
+            _palette,
+            per_plane=False,
         ),
         Method(
             "bit-depth",
@@ -139,7 +160,8 @@ def method_named(name: str) -> Method:
 def halftone(image: np.ndarray, name: str, **parameters: Any) -> np.ndarray:
     """Halftone uint8 HxW or HxWx3 by the method ``name``; the plain function under ``Halftoner``.
 
-    Returns bool of the same shape, True = white (``palette``: uint8 HxWx3; ``bit-depth``: the shape and dtype given, which may be uint16).
+    Returns bool of the same shape, True = white; of more than two ``levels`` uint8 (``palette``: uint8 HxWx3; ``bit-depth``: the shape and
+    dtype given, which may be uint16).
     """
     method, image = method_named(name), np.asarray(image)
     unknown = sorted(parameters.keys() - method.parameters.keys())

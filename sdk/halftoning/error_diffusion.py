@@ -2,7 +2,7 @@
 
 The arithmetic is that of Pillow's ``convert("1")``, so grey Floyd-Steinberg equals it pixel for pixel: 8-bit values,
 integer errors, the incoming error divided by the kernel's divisor and rounded towards zero, the corrected value
-clipped to 0..255, white where it exceeds 128, and whatever would leave the picture dropped.
+clipped to 0..255, white where it exceeds 128 (of more levels: the nearest one), and whatever would leave the picture dropped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 
 from sdk.errors import MissingDependencyError
+
+BLACK_AND_WHITE = np.array([0, 255], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ KERNELS = {
 }
 
 
-def diffuse(grey: np.ndarray, kernel: Kernel, serpentine: bool = False) -> np.ndarray:
-    """Halftone uint8 HxW ``grey``; returns bool HxW, True = white. ``serpentine`` reads every second row backwards."""
-    return _compiled_loop()(np.ascontiguousarray(grey), kernel.taps(), kernel.divisor, serpentine)
+def diffuse(grey: np.ndarray, kernel: Kernel, serpentine: bool = False, levels: np.ndarray = BLACK_AND_WHITE) -> np.ndarray:
+    """Halftone uint8 HxW ``grey`` to ``levels`` (ascending); returns uint8 HxW. ``serpentine`` reads every second row backwards."""
+    midway = (levels[1:].astype(int) + levels[:-1]) / 2
+    nearest = levels[np.searchsorted(midway, np.arange(256) - 0.5)]  # white begins at 129, as Pillow has it, not at 128
+    return _compiled_loop()(np.ascontiguousarray(grey), kernel.taps(), kernel.divisor, serpentine, nearest)
 
 
 @cache
@@ -65,9 +69,9 @@ def _compiled_loop():
         return numba.njit(nogil=True)(_loop)
 
 
-def _loop(grey, taps, divisor, serpentine):  # pragma: no cover - runs as machine code
+def _loop(grey, taps, divisor, serpentine, nearest):  # pragma: no cover - runs as machine code
     height, width = grey.shape
-    white = np.empty((height, width), dtype=np.bool_)
+    dots = np.empty((height, width), dtype=np.uint8)
     margin = 2  # no kernel reaches further sideways, nor further down
     stride = width + 2 * margin
     errors = np.zeros(3 * stride, dtype=np.int32)  # three rows, in turns
@@ -83,10 +87,10 @@ def _loop(grey, taps, divisor, serpentine):  # pragma: no cover - runs as machin
             error = errors[own + x]
             value = grey[y, x] + (error // divisor if error >= 0 else -(-error // divisor))
             value = min(max(value, 0), 255)
-            white[y, x] = value > 128
-            error = value - 255 if value > 128 else value
+            dots[y, x] = nearest[value]
+            error = value - nearest[value]
             for k in range(taps.shape[0]):
                 errors[places[k] + x] += error * weights[k]
             x += step
         errors[own - margin : own - margin + stride] = 0
-    return white
+    return dots

@@ -102,7 +102,7 @@ def test_unknown_parameter_names_the_nearest() -> None:
 
 
 def test_kernel_is_no_parameter() -> None:
-    assert METHODS["stucki"].parameters == {"serpentine": False}
+    assert METHODS["stucki"].parameters == {"serpentine": False, "levels": 2}
     with pytest.raises(OptionError, match="kernel"):
         halftone(flat(0), "stucki", kernel="burkes")
 
