@@ -30,8 +30,11 @@ from sdk.onnx_file import read_props
 
 LONGEST_S = 60.0
 """No more repeats once those of one measurement took this long, if there are three."""
-WARM_UPS = {"cpu": 1, "cuda": 3}
-"""Calls that do not count: the first compiles and fills caches; on GPUs the second records CUDA graphs, and the third replays them."""
+WARM_UPS = {"cpu": (1, 0.0), "cuda": (3, 0.5)}
+"""Calls that do not count, and for how many seconds at least: the first compiles and fills caches; on GPUs the second records CUDA graphs,
+the third replays them, and clocks rise with the load."""
+MEASURED_S = {"cpu": 0.0, "cuda": 1.0}
+"""Repeats go on for so long, at least: of a call of a millisecond a few say little."""
 
 
 @dataclass(frozen=True)
@@ -168,15 +171,15 @@ def measure(case: Case) -> dict[str, Any]:
     backend = open_case(case)
     metadata = ModelMetadata.from_props(backend.metadata, case.model)
     own, busy, started = _own_seconds(), _busy_seconds(), time.perf_counter()
-    warm_ups = WARM_UPS[case.runner.device]
+    long_enough = {"warm_ups": WARM_UPS[case.runner.device], "for_s": MEASURED_S[case.runner.device]}
     result: dict[str, Any] = {"ran": f"{backend.name} on {backend.device} in {backend.precision}"}
     try:
-        result["end_to_end"] = timed(end_to_end_call(backend, metadata, case), case.repeats, warm_ups)
+        result["end_to_end"] = timed(end_to_end_call(backend, metadata, case), case.repeats, **long_enough)
     except ModelError as error:
         result |= {"end_to_end": None, "why_no_end_to_end": str(error)}
     result |= {"peak_mib": peak_mib(), "gpu_mib": gpu_mib(backend)}  # of pictures: the call below would hold a batch of floats, too
     try:
-        result["network"] = timed(network_call(backend, case), case.repeats, warm_ups)
+        result["network"] = timed(network_call(backend, case), case.repeats, **long_enough)
     except InferenceError as error:  # larger than an engine's tiles
         result |= {"network": None, "why_no_network": str(error)}
     others = (_busy_seconds() - busy) - (_own_seconds() - own)
@@ -222,12 +225,14 @@ def network_call(backend: Backend, case: Case) -> Callable[[], object]:
     return run
 
 
-def timed(work: Callable[[], object], repeats: int, warm_ups: int = 1) -> dict[str, float]:
-    """Seconds of wall time, after calls that do not count."""
-    for _ in range(warm_ups):
+def timed(work: Callable[[], object], repeats: int, warm_ups: tuple[int, float] = (1, 0.0), for_s: float = 0.0) -> dict[str, float]:
+    """Seconds of wall time of ``repeats`` calls, or more, for ``for_s``, after calls that do not count (how many, for how long)."""
+    calls, began = 0, time.perf_counter()
+    while calls < warm_ups[0] or time.perf_counter() - began < warm_ups[1]:
         work()
+        calls += 1
     times: list[float] = []
-    while len(times) < repeats and not (len(times) >= 3 and sum(times) > LONGEST_S):
+    while (len(times) < repeats or sum(times) < for_s) and not (len(times) >= 3 and sum(times) > LONGEST_S):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)

@@ -176,13 +176,14 @@ def open_cached_engine(onnx: bytes, where: str, options: BuildOptions) -> Backen
 
     driver = open_driver()  # before a build of minutes for a GPU that is not there
     options = dataclasses.replace(options, compute_capability="{}.{}".format(*driver.compute_capability))
-    engine = cached_engine(onnx, options, where=where)
+    gpu = driver.device_name
+    engine = cached_engine(onnx, options, gpu=gpu, where=where)
     try:
         return TensorRtBackend(engine, driver, where, runtime_cache_of(engine))
     except EngineMismatchError as error:
         _log.warning("an engine of the cache is built anew: %s", error)
-        forget(engine)
-    engine = cached_engine(onnx, options, where=where)
+        forget(engine, gpu)
+    engine = cached_engine(onnx, options, gpu=gpu, where=where)
     return TensorRtBackend(engine, driver, where, runtime_cache_of(engine))
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from sdk.cuda.driver import DeviceBuffer, Driver, OutOfMemory, open_driver
-from sdk.engines.build import create_runtime, known_gpus, load_tensorrt, make_log
+from sdk.engines.build import create_runtime, known_gpus, load_tensorrt
+from sdk.engines.cache import for_gpu
 from sdk.engines.file import Engine, Shape, write_atomically
+from sdk.engines.log import Log
 from sdk.errors import DeviceError, EngineMismatchError, InferenceError, ModelError
 
 
@@ -21,9 +23,10 @@ class TensorRtBackend:
     """Runs (N, C, H, W) float32 batches through an engine; safe to call from several threads: who holds the driver runs.
 
     ``run`` takes host arrays; ``enqueue`` takes memory on the GPU, for ``sdk.cuda.pipeline``. ``driver`` is the GPU to run on; the default
-    is the first one. ``runtime_cache``: a file in which TensorRT-RTX keeps the kernels that it compiles for the GPU at the first run, so
-    that the next process need not; TensorRT has none. Raises ``EngineMismatchError`` for engines of another TensorRT or GPU,
-    ``DeviceError`` without a GPU, ``MissingDependencyError`` without the engine's flavour of TensorRT.
+    is the first one. ``runtime_cache``: a file (``runtime_cache_of``) beside which TensorRT-RTX keeps the kernels that it compiles for
+    the GPU at the first run, so that the next process need not; TensorRT has none.
+
+    Raises ``EngineMismatchError`` for engines of another TensorRT or GPU, ``DeviceError`` without a GPU, ``MissingDependencyError`` without the engine's flavour of TensorRT.
     """
 
     def __init__(self, engine: Engine, driver: Driver | None = None, where: str = "the engine", runtime_cache: Path | None = None):
@@ -41,9 +44,12 @@ class TensorRtBackend:
         """The input that the context was told last."""
         self._prepared: tuple[Shape, int, int] | None = None
         self._preparations = 0
+        self._trt = trt
         with self.driver:
             self._log, self._engine = load_plan(trt, engine, where)
-            self._context = self._create_context(runtime_cache if header.flavour == "tensorrt-rtx" else None)
+            self._context = (
+                self._create_rtx_context(runtime_cache) if self.name == "tensorrt-rtx" else self._engine.create_execution_context()
+            )
         if self._context is None:
             raise DeviceError(f"The memory of the GPU does not hold {where}; build it for a smaller tile or batch. {self._log.text()}")
         self._input, self._output = _ends(trt, self._engine, where)
@@ -52,10 +58,14 @@ class TensorRtBackend:
             self.result_planes = self._result_shape(self._smallest)[1]
             """C of its output, the same for all sizes."""
 
-    def _create_context(self, kept: Path | None) -> Any:
-        if kept is None:
-            return self._engine.create_execution_context()
+    def _create_rtx_context(self, kept: Path | None) -> Any:
         runtime_config = self._engine.create_runtime_config()
+        # Lazily, kernels made for a shape take the place of others some time after its first run, which no CUDA graph would notice.
+        trt = self._trt
+        runtime_config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        if kept is None:
+            return self._engine.create_execution_context(runtime_config)
+        kept = for_gpu(kept, self.driver.device_name)
         runtime_cache = runtime_config.create_runtime_cache()
         try:
             stored = kept.read_bytes()
@@ -136,7 +146,7 @@ class TensorRtBackend:
         self._execute(shape, source, target)
 
     def recordable(self) -> bool:
-        """Whether ``enqueue`` can become part of a CUDA graph now. TensorRT-RTX says when it cannot: while it compiles, for one."""
+        """Whether ``enqueue`` can become part of a CUDA graph; TensorRT-RTX says when it cannot."""
         capturable = getattr(self._context, "is_stream_capturable", None)
         return capturable is None or bool(capturable(self.driver.stream))
 
@@ -152,10 +162,12 @@ class TensorRtBackend:
         result_shape = self._result_shape(part.shape)
         self._input.fit(self.driver, part.shape)[...] = part
         result = self._output.fit(self.driver, result_shape)
-        self.driver.copy_in(self._input.buffer, self._input.staged)
-        self._execute(part.shape, self._input.buffer.address, self._output.buffer.address)
-        self.driver.copy_out(result, self._output.buffer)
-        self.driver.synchronize()
+        try:
+            self.driver.copy_in(self._input.buffer, self._input.staged)
+            self._execute(part.shape, self._input.buffer.address, self._output.buffer.address)
+            self.driver.copy_out(result, self._output.buffer)
+        finally:
+            self.driver.synchronize()  # also what was queued before a failure, which is about memory that the next call fills or frees
         return result
 
     def _result_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -168,14 +180,14 @@ class TensorRtBackend:
         return tuple(self._context.get_tensor_shape(self._output.name))
 
     def _execute(self, shape: tuple[int, ...], source: int, target: int) -> None:
-        context, said = self._context, len(self._log.lines)
+        context, log = self._context, Log(self._trt)
         for end, address in ((self._input, source), (self._output, target)):
             context.set_tensor_address(end.name, address)
         if context.execute_async_v3(self.driver.stream):
             return
-        if any(re.search("out.?of.?memory", message, re.IGNORECASE) for _, message in self._log.lines[said:]):
-            raise OutOfMemory(self._log.text())
-        raise InferenceError(f"{self.name} failed on an input of {shape}. If memory ran out, use a smaller tile. {self._log.text()}")
+        if any(re.search("out.?of.?memory", message, re.IGNORECASE) for _, message in log.messages()):
+            raise OutOfMemory(log.text())
+        raise InferenceError(f"{self.name} failed on an input of {shape}. If memory ran out, use a smaller tile. {log.text()}")
 
 
 def _keep_kernels(runtime_cache: Any, kept: Path, stored: bytes, driver: Driver) -> None:
@@ -208,9 +220,9 @@ class _End:
         return self.staged
 
 
-def load_plan(trt: ModuleType, engine: Engine, where: str) -> tuple[Any, Any]:
+def load_plan(trt: ModuleType, engine: Engine, where: str) -> tuple[Log, Any]:
     """(log, ``ICudaEngine``) of a plan; TensorRT says no more than None where it fails, so the error carries its log."""
-    log = make_log(trt)
+    log = Log(trt)
     runtime = create_runtime(trt, log)
     loaded = runtime.deserialize_cuda_engine(engine.plan)
     if loaded is None:

@@ -6,6 +6,7 @@ https://dmlc.github.io/dlpack/latest/c_api.html
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ _new = _python_api("PyCapsule_New", ctypes.py_object, ctypes.c_void_p, ctypes.c_
 _is_valid = _python_api("PyCapsule_IsValid", ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)
 _pointer = _python_api("PyCapsule_GetPointer", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
 
-_handed_out: dict[int, tuple[object, ...]] = {}
+_handed_out: dict[int, tuple[Any, ...]] = {}
 """Address of a ``_Managed`` -> what must live until its consumer calls the deleter."""
 
 
@@ -61,6 +62,22 @@ def _destroy(capsule: int) -> None:
     """Of a capsule that dies: if nobody took the tensor out (and renamed it), it goes too."""
     if _is_valid(capsule, NAME):
         _handed_out.pop(_pointer(capsule, NAME), None)
+
+
+@atexit.register
+def _let_go() -> None:
+    """Arrays that outlive Python must not call back into it: what was lent to them stays where it is, and the process gives it back."""
+    for managed, *_ in _handed_out.values():
+        managed.deleter = None
+    _keep_for_ever(_handed_out)
+
+
+def _keep_for_ever(thing: object) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+for _callback in (_delete, _destroy):  # C holds their addresses, and Python frees a module's globals while capsules may still be there
+    _keep_for_ever(_callback)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,11 @@ class CudaBindingsDriver(Driver):
         try:
             enqueue()
         except BaseException:
-            cu.cuStreamEndCapture(self._stream)  # whatever it says: the stream must leave this state, and the first error counts
+            status, graph = cu.cuStreamEndCapture(
+                self._stream
+            )  # whatever it says: the stream must leave this state, and the first error counts
+            if status == cu.CUresult.CUDA_SUCCESS:
+                cu.cuGraphDestroy(graph)
             raise
         graph = _check(cu.cuStreamEndCapture(self._stream))
         try:
@@ -140,9 +144,12 @@ class CudaBindingsDriver(Driver):
 
         def run() -> None:
             cu.cuCtxPushCurrent(context)
+            # Garbage may be collected while this thread records a graph, which what waits for the GPU, as frees do, would spoil.
+            _, before = cu.cuThreadExchangeStreamCaptureMode(cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED)
             try:
                 release()
             finally:
+                cu.cuThreadExchangeStreamCaptureMode(before)
                 cu.cuCtxPopCurrent()
 
         return run

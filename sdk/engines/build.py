@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from sdk.cuda.driver import open_driver
 from sdk.engines.file import ANY_GPU, FLAVOURS, Engine, EngineHeader, Shape, write_atomically
+from sdk.engines.log import Log
 from sdk.errors import DeviceError, EngineBuildError, MissingDependencyError, ModelError, OptionError, nearest
 from sdk.metadata import ModelMetadata
 from sdk.onnx_file import read_props
@@ -62,7 +63,8 @@ def build_engine(
 ) -> Engine:
     """ONNX -> engine, in seconds to minutes.
 
-    ``timing_cache`` is a file of measured kernels, read if it is there and written again: the next build on the same GPU is faster.
+    ``timing_cache`` is a file of the kernels that TensorRT measured, read if it is there and written again: the next build on the same GPU
+    is faster. TensorRT-RTX measures none while it builds.
     Raises ``EngineBuildError`` with TensorRT's log, ``DeviceError`` where a GPU is needed, ``MissingDependencyError``, ``OptionError``.
     """
     header = describe_build(onnx, options or BuildOptions(), where)
@@ -73,15 +75,15 @@ def build_engine(
 
 def _build_plan(onnx: bytes, header: EngineHeader, timing_cache: Path | None, on_progress: OnProgress | None, where: str) -> bytes:
     trt = load_tensorrt(header.flavour)
-    log = make_log(trt)
+    log = Log(trt)
     builder = _create(trt, trt.Builder, log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))  # 10 needs the flag, 11 has no other kind
-    parser = trt.OnnxParser(network, log)
+    parser = trt.OnnxParser(network, log.logger)
     if not parser.parse(in_precision(onnx, header.precision, where)):
         reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise EngineBuildError(f"{header.flavour} {header.version} cannot read {where}: {reasons}. {log.text()}")
-    config = _configure(trt, builder, network, header, where)
-    cache = _load_timing_cache(config, timing_cache)
+    config = _configure(trt, builder, network, header, where, log)
+    cache = _load_timing_cache(config, timing_cache) if header.flavour == "tensorrt" else None
     monitor = _monitor(trt, on_progress) if on_progress else None
     if monitor:
         config.progress_monitor = monitor
@@ -159,37 +161,17 @@ def installed_flavours() -> list[str]:
     return found
 
 
-def make_log(trt: ModuleType) -> Any:
-    """A TensorRT logger that keeps errors and warnings; ``text()`` gives the last ones as the end of a message."""
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # pybind11 wants it by name
-            self.lines: list[tuple[bool, str]] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR, trt.ILogger.WARNING):
-                self.lines.append((severity != trt.ILogger.WARNING, message.strip()))
-
-        def text(self) -> str:
-            """The last errors, or where there is none, the last warnings."""
-            errors = [message for is_error, message in self.lines if is_error] or [message for _, message in self.lines]
-            return "TensorRT's log: " + (" | ".join(errors[-6:]) or "empty")
-
-    return Log()
-
-
-def _create(trt: ModuleType, factory: Callable[[Any], Any], log: Any) -> Any:
+def _create(trt: ModuleType, factory: Callable[[Any], Any], log: Log) -> Any:
     """A ``Builder`` or ``Runtime``; without a usable driver pybind11 gets a null pointer and calls that a TypeError."""
     try:
-        return factory(log)
+        return factory(log.logger)
     except (TypeError, RuntimeError) as error:
         raise DeviceError(
             f"{trt.__name__} {trt.__version__} cannot start ({error}). Check the NVIDIA driver with nvidia-smi. {log.text()}"
         ) from error
 
 
-def create_runtime(trt: ModuleType, log: Any) -> Any:
+def create_runtime(trt: ModuleType, log: Log) -> Any:
     """A TensorRT ``Runtime``, or a ``DeviceError``."""
     return _create(trt, trt.Runtime, log)
 
@@ -227,7 +209,7 @@ def _input_shapes(metadata: ModelMetadata, options: BuildOptions) -> tuple[Shape
     return (largest if options.fixed else (1, metadata.input_planes, multiple, multiple)), largest, largest
 
 
-def _configure(trt: ModuleType, builder: Any, network: Any, header: EngineHeader, where: str) -> Any:
+def _configure(trt: ModuleType, builder: Any, network: Any, header: EngineHeader, where: str, log: Log) -> Any:
     if (network.num_inputs, network.num_outputs) != (1, 1):
         raise ModelError(f"{where} has {network.num_inputs} inputs and {network.num_outputs} outputs; engines are built of one each.")
     config = builder.create_builder_config()
@@ -247,7 +229,7 @@ def _configure(trt: ModuleType, builder: Any, network: Any, header: EngineHeader
     except (ValueError, RuntimeError) as error:
         raise EngineBuildError(f"{where} does not take inputs of {header.shapes[0]} .. {header.shapes[2]} ({error}).") from error
     if not accepted:
-        raise EngineBuildError(f"{where} does not take inputs of {header.shapes[0]} .. {header.shapes[2]}. {builder.logger.text()}")
+        raise EngineBuildError(f"{where} does not take inputs of {header.shapes[0]} .. {header.shapes[2]}. {log.text()}")
     return config
 
 
@@ -276,7 +258,7 @@ def _load_timing_cache(config: Any, path: Path | None) -> Any:
         raise ModelError(f"The timing cache {path} cannot be read: {error.strerror or error}. Remove it.") from error
     for content in (stored, b""):
         cache = config.create_timing_cache(content)
-        if cache is not None and config.set_timing_cache(cache, True):
+        if cache is not None and config.set_timing_cache(cache, False):
             return cache
     return None
 

@@ -22,7 +22,7 @@ from sdk.errors import ModelError
 
 CACHE_VARIABLE = "INVERSE_HALFTONER_CACHE"
 RUNTIME_SUFFIX = ".runtime"
-BUILDS = 2
+BUILDS = 3
 """To be raised whenever ``sdk.engines.build`` builds otherwise: engines of before are not taken then."""
 OURS = (f"*{ENGINE_SUFFIX}", f"*{RUNTIME_SUFFIX}", "*.timing", "*.lock", ".*.partial")
 
@@ -63,21 +63,22 @@ def cache_folder() -> Path:
 
 
 def cached_engine(
-    onnx: bytes, options: BuildOptions | None = None, *, on_progress: OnProgress | None = None, where: str = "the model"
+    onnx: bytes, options: BuildOptions | None = None, *, gpu: str = "", on_progress: OnProgress | None = None, where: str = "the model"
 ) -> Engine:
     """The engine of ``build_engine`` from the cache, or built and put there.
 
+    ``gpu`` is the name of the one at hand: TensorRT tunes a plan for it, and loads those of its siblings with no more than a warning.
     ``on_progress`` is that of ``watch_builds`` by default. Processes that want the same engine wait for the first to build it. A file that
     is damaged or foreign is built anew. Raises what ``build_engine`` raises.
     """
     wanted = describe_build(onnx, options or BuildOptions(), where)
-    path = _path(wanted, ENGINE_SUFFIX)
+    path = _path(wanted, ENGINE_SUFFIX, gpu)
     if found := _matching(path, wanted):
         return found
     with _locked(path.with_suffix(".lock")):
         if found := _matching(path, wanted):  # another process built it while this one waited
             return found
-        timing = path.with_name(f"{wanted.flavour}-{wanted.version}-{wanted.compute_capability}.timing")
+        timing = path.with_name(f"{wanted.flavour}-{wanted.version}-{_for_file(gpu) or wanted.compute_capability}.timing")
         title = f"the {wanted.precision} engine of {wanted.name!r} for {wanted.flavour} {wanted.version}"
         _log.info("building %s; it is kept as %s", title, path)
         started = time.perf_counter()
@@ -88,23 +89,36 @@ def cached_engine(
 
 
 def runtime_cache_of(engine: Engine) -> Path:
-    """Where TensorRT-RTX keeps the kernels that it compiles on the GPU for an engine: in this cache, wherever the engine is."""
+    """Where TensorRT-RTX keeps the kernels that it compiles for an engine: in this cache, wherever the engine is. Those of each GPU go into
+    a file of their own (``for_gpu``)."""
     return _path(engine.header, RUNTIME_SUFFIX)
 
 
-def forget(engine: Engine) -> None:
+def for_gpu(runtime_cache: Path, gpu: str) -> Path:
+    """The file of ``runtime_cache_of`` for the GPU of this name."""
+    return runtime_cache.with_name(f"{runtime_cache.stem}-{_for_file(gpu)}{runtime_cache.suffix}")
+
+
+def forget(engine: Engine, gpu: str = "") -> None:
     """Remove an engine that TensorRT refuses, and its kernels, so that it is built anew."""
-    for suffix in (ENGINE_SUFFIX, RUNTIME_SUFFIX):
+    kernels = for_gpu(runtime_cache_of(engine), gpu)
+    for path in (_path(engine.header, ENGINE_SUFFIX, gpu), kernels):
         with contextlib.suppress(OSError):  # not there, or not ours to remove
-            _path(engine.header, suffix).unlink()
+            path.unlink()
 
 
-def cache_name(header: EngineHeader) -> str:
+def cache_name(header: EngineHeader, gpu: str = "") -> str:
     """The model's name, for people, and a hash of ONNX, TensorRT, GPU, precision, shapes, options, and the platform."""
     facts = dataclasses.asdict(dataclasses.replace(header, metadata={}, plan_bytes=0, plan_sha256=""))
     facts |= {"builds": BUILDS, "platform": [platform.system(), platform.machine()]}
+    if header.flavour == "tensorrt":  # plans of TensorRT-RTX are compiled where they are loaded
+        facts["gpu"] = gpu
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', header.name)[:40]}-{header.precision}-{digest}"
+    return f"{_for_file(header.name)[:40]}-{header.precision}-{digest}"
+
+
+def _for_file(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)
 
 
 def clear_cache() -> tuple[int, int]:
@@ -131,8 +145,8 @@ def clear_cache() -> tuple[int, int]:
     return engines, size
 
 
-def _path(header: EngineHeader, suffix: str) -> Path:
-    return cache_folder() / f"{cache_name(header)}{suffix}"
+def _path(header: EngineHeader, suffix: str, gpu: str = "") -> Path:
+    return cache_folder() / f"{cache_name(header, gpu)}{suffix}"
 
 
 def _matching(path: Path, wanted: EngineHeader) -> Engine | None:

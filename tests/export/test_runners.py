@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -100,8 +101,16 @@ def test_repeats_stop_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_calls_that_do_not_count_come_first() -> None:
     calls: list[int] = []
-    assert timed(lambda: calls.append(1), repeats=4, warm_ups=3)["repeats"] == 4
+    assert timed(lambda: calls.append(1), repeats=4, warm_ups=(3, 0.0))["repeats"] == 4
     assert len(calls) == 7
+
+
+def test_short_calls_are_repeated_for_a_while() -> None:
+    calls: list[float] = []
+    began = time.perf_counter()
+    found = timed(lambda: (calls.append(1), time.sleep(0.002)), repeats=2, warm_ups=(1, 0.02), for_s=0.05)
+    assert time.perf_counter() - began > 0.07
+    assert len(calls) > found["repeats"] + 1 > 3
 
 
 def test_engines_are_opened_as_the_sdk_opens_them(monkeypatch: pytest.MonkeyPatch) -> None:

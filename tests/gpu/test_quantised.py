@@ -13,20 +13,23 @@ from onnx import helper
 
 from export.quantise import find_scales, quantise, with_float_weights
 from export.runners import Case, Runner, measure
-from sdk.backends import open_backend
+from sdk.backends import open_cached_engine
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.backends.tensorrt import TensorRtBackend
 from sdk.cuda.driver import Driver
 from sdk.engines.build import BuildOptions, build_engine
+from sdk.engines.file import FLAVOURS
 from tests.export.test_precision import FACTS, network
 from tests.sdk.conftest import flavours_for
 
 pytestmark = pytest.mark.gpu
 
 
-@pytest.fixture
-def flavour(gpu: Driver) -> str:
-    return next(iter(flavours_for(gpu)), None) or pytest.skip("no TensorRT for this GPU is installed")
+@pytest.fixture(params=FLAVOURS)
+def flavour(gpu: Driver, request: pytest.FixtureRequest) -> str:
+    if request.param not in flavours_for(gpu):
+        pytest.skip(f"{request.param} is not installed, or not made for {gpu.device_name}")
+    return request.param
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -54,7 +57,7 @@ def test_tensorrt_rtx_keeps_its_kernels(gpu: Driver, flavour: str, monkeypatch: 
     dots = np.random.default_rng(0).random((1, 1, 64, 64)).round().astype(np.float32)
     results = []
     for _ in range(2):
-        backend, _ = open_backend(tmp_path / "tiny.onnx", "cuda", backend="tensorrt")
+        backend = open_cached_engine((tmp_path / "tiny.onnx").read_bytes(), "tiny.onnx", BuildOptions(flavour=flavour))
         results.append(backend.run(dots))
         del backend
         gc.collect()

@@ -237,6 +237,12 @@ def flavours_for(gpu: Driver) -> list[str]:
     return [flavour for flavour in installed_flavours() if flavour == "tensorrt" or here in known_gpus(flavour)]
 
 
+def skip_without(precision: str, gpu: Driver) -> None:
+    """Turing computes in no bf16."""
+    if precision == "bf16" and gpu.compute_capability < (8, 0):
+        pytest.skip(f"{gpu.device_name} has no bf16")
+
+
 @pytest.fixture(scope="session")
 def no_gpu() -> None:
     """Skips the test where there is a GPU."""

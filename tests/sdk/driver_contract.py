@@ -106,9 +106,31 @@ def test_a_recording_that_fails_leaves_the_stream_usable(driver: Driver) -> None
         assert np.array_equal(run_kernel(driver, np.ones(4, np.float32), 2), np.full(4, 7))
 
 
+def test_memory_that_goes_while_a_graph_is_recorded_does_not_spoil_it(driver: Driver) -> None:
+    """As garbage that is collected in the middle of it."""
+    values = np.arange(8, dtype=np.float32)
+    with driver:
+        kernel = driver.load_kernels(PTX, ["scale_and_shift"])["scale_and_shift"]
+        device, out = driver.allocate(values.nbytes), driver.pinned(values.shape, np.float32)
+        garbage: list[object] = []
+        driver.copy_in(device, values)
+
+        def enqueue() -> None:
+            garbage.clear()
+            driver.launch(kernel, (1, 1, 1), (64, 1, 1), device, np.float32(2), np.float32(1), np.int32(values.size))
+
+        enqueue()
+        garbage.append(driver.allocate(64))
+        driver.record(enqueue)()
+        driver.copy_out(out, device)
+        driver.synchronize()
+    assert np.array_equal(out, values * 4 + 3)
+
+
 def test_says_whose_memory_it_is(driver: Driver) -> None:
     with driver:
-        assert driver.device_of(driver.allocate(4).address) == 0
+        memory = driver.allocate(4)
+        assert driver.device_of(memory.address) == 0
         assert driver.device_of(1) == 0  # nobody's
 
 

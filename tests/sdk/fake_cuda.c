@@ -13,14 +13,15 @@
 
 typedef int CUresult;
 typedef uintptr_t Handle;
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500 };
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500, CAPTURE_INVALIDATED = 901 };
+enum { RELAXED = 2 };
 enum { PRIMARY = 0x11, STREAM = 0x22, MODULE = 0x33, KERNEL = 0x44, KERNEL_OF_STRUCT = 0x55 };
 #define LARGEST ((size_t)1 << 34)
 
 typedef struct Work { void *to; const void *from; size_t size; float scale, shift; int count; struct Work *next; } Work;
 
 static int depth = 0; /* of contexts; every call but the first few must find one */
-static int capturing = 0;
+static int capturing = 0, spoilt = 0, capture_mode = 0; /* by frees, unless the thread is in mode RELAXED */
 static Work *first = NULL, **last = &first;
 
 static CUresult perform(const Work *w) {
@@ -58,7 +59,13 @@ CUresult cuStreamCreate(Handle *stream, unsigned flags) { *stream = STREAM; retu
 CUresult cuStreamDestroy_v2(Handle stream) { return SUCCESS; }
 CUresult cuStreamSynchronize(Handle stream) { return depth && stream == STREAM ? SUCCESS : INVALID_CONTEXT; }
 CUresult cuStreamBeginCapture_v2(Handle stream, int mode) { capturing = 1; first = NULL; last = &first; return SUCCESS; }
-CUresult cuStreamEndCapture(Handle stream, Work **graph) { capturing = 0; *graph = first; return SUCCESS; }
+CUresult cuThreadExchangeStreamCaptureMode(int *mode) { int before = capture_mode; capture_mode = *mode; *mode = before; return SUCCESS; }
+CUresult cuStreamEndCapture(Handle stream, Work **graph) {
+    int status = spoilt ? CAPTURE_INVALIDATED : SUCCESS;
+    capturing = spoilt = 0;
+    *graph = first;
+    return status;
+}
 CUresult cuGraphInstantiateWithFlags(Work **executable, Work *graph, unsigned long long flags) { *executable = graph; return SUCCESS; }
 CUresult cuGraphLaunch(Work *executable, Handle stream) { for (Work *w = executable; w; w = w->next) perform(w); return SUCCESS; }
 CUresult cuGraphDestroy(Work *graph) { return SUCCESS; }
@@ -76,7 +83,12 @@ CUresult cuMemAlloc_v2(void **address, size_t size) {
     if (!size) return INVALID_VALUE;
     return size < LARGEST && (*address = malloc(size)) ? SUCCESS : OUT_OF_MEMORY;
 }
-CUresult cuMemFree_v2(void *address) { if (!depth) return INVALID_CONTEXT; free(address); return SUCCESS; }
+CUresult cuMemFree_v2(void *address) {
+    if (!depth) return INVALID_CONTEXT;
+    if (capturing && capture_mode != RELAXED) spoilt = 1;
+    free(address);
+    return SUCCESS;
+}
 CUresult cuPointerGetAttribute(int *value, int attribute, void *address) {
     if (attribute != 9 || address == (void *)1) return INVALID_VALUE; /* the ordinal of the device; 1 is nobody's memory */
     *value = 0;

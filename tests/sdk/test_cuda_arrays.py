@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.util
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable
@@ -138,6 +139,40 @@ def test_true_consumers_read_our_capsules(library: ctypes.CDLL, monkeypatch: pyt
     gc.collect()
     assert gpu.allocated == 0
     assert not dlpack._handed_out
+
+
+OUTLIVES = """
+import ctypes
+import numpy as np
+import torch
+from sdk.cuda import dlpack
+
+dlpack.CUDA = 1  # the CPU's number
+memory = ctypes.create_string_buffer(64)
+
+class Lent:
+    def __dlpack__(self, **_):
+        return dlpack.lend(ctypes.addressof(memory), (16,), np.dtype(np.float32), 0, memory)
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+class App:
+    def __init__(self):
+        self.picture, self.left = torch.from_dlpack(Lent()), Lent().__dlpack__()
+        self.show = self.draw  # a cycle: it is found when Python ends, after the module's names are gone
+
+    def draw(self):
+        pass
+
+app = App()
+"""
+
+
+def test_arrays_that_outlive_python_do_not_crash_it() -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    done = subprocess.run([sys.executable, "-c", OUTLIVES], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_true_producers_are_understood() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,23 +146,41 @@ def test_an_exception_in_on_progress_stops_the_build(rtx: None, small_onnx: byte
         build_engine(small_onnx, RTX, on_progress=stop)
 
 
-def test_timing_cache_is_written_and_taken_again(rtx: None, small_onnx: bytes, tmp_path: Path) -> None:
+class FakeTimingConfig:
+    """Takes caches of its own GPU alone, where it is asked to look."""
+
+    def create_timing_cache(self, content: bytes) -> Any:
+        return SimpleNamespace(content=content) if content != b"damaged" else None
+
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        return ignore_mismatch or cache.content in (b"", b"of this GPU")
+
+
+@pytest.mark.parametrize(("stored", "taken"), [(b"of this GPU", b"of this GPU"), (b"of another GPU", b""), (b"damaged", b""), (None, b"")])
+def test_timing_cache(stored: bytes | None, taken: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.timing"
-    for _ in range(2):
-        build_engine(small_onnx, RTX, timing_cache=path)
-        assert path.stat().st_size > 0
-    path.write_bytes(b"damaged")
-    build_engine(small_onnx, RTX, timing_cache=path)
-    assert path.stat().st_size > 7
+    if stored is not None:
+        path.write_bytes(stored)
+    assert engines._load_timing_cache(FakeTimingConfig(), path).content == taken
+    assert engines._load_timing_cache(FakeTimingConfig(), None) is None
     with pytest.raises(ModelError, match="timing cache"):
-        build_engine(small_onnx, RTX, timing_cache=tmp_path)  # a folder
+        engines._load_timing_cache(FakeTimingConfig(), tmp_path)  # a folder
 
 
-def test_a_timing_cache_that_cannot_be_written_costs_no_engine(
-    rtx: None, small_onnx: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_tensorrt_rtx_measures_nothing_while_it_builds(rtx: None, small_onnx: bytes, tmp_path: Path) -> None:
+    build_engine(small_onnx, RTX, timing_cache=tmp_path / "x.timing")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.gpu
+def test_timing_cache_is_written_and_taken_again(gpu: None, small_onnx: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("tensorrt", reason="needs tensorrt")
+    options, path = BuildOptions(flavour="tensorrt"), tmp_path / "x.timing"
+    for _ in range(2):
+        build_engine(small_onnx, options, timing_cache=path)
+        assert path.stat().st_size > 0
     (tmp_path / "file").touch()
-    assert build_engine(small_onnx, RTX, timing_cache=tmp_path / "file" / "x.timing").plan
+    assert build_engine(small_onnx, options, timing_cache=tmp_path / "file" / "x.timing").plan
     assert "the timing cache is not kept" in caplog.text
 
 

@@ -158,6 +158,9 @@ def test_the_key_holds_all_that_decides(rtx: None, small_onnx: bytes, monkeypatc
         monkeypatch.setattr(setting, value)
         names.add(cache_name(header))
     assert len(names) == 3 + len(changes)
+    plan = dataclasses.replace(header, flavour="tensorrt")
+    assert cache_name(plan, "NVIDIA H100") != cache_name(plan, "NVIDIA H200")
+    assert cache_name(header, "NVIDIA H100") == cache_name(header, "NVIDIA H200")  # compiled where it is loaded
     evil = dataclasses.replace(header, metadata={"name": '"../../etc/passwd"'})
     assert "/" not in cache_name(evil)
     assert cache_name(dataclasses.replace(header, plan_bytes=5, plan_sha256="y")) == cache_name(header)

@@ -15,7 +15,7 @@ from sdk.catalog import releases
 from sdk.cuda.driver import Driver, OutOfMemory
 from sdk.engines.build import BuildOptions, build_engine
 from sdk.errors import InferenceError
-from tests.sdk.conftest import flavours_for
+from tests.sdk.conftest import flavours_for, skip_without
 from tests.sdk.fake_tensorrt import FakeDriver, engine_with
 from tests.threads import in_threads
 
@@ -134,7 +134,7 @@ def test_memory_that_tensorrt_lacks_is_told_from_other_failures(fake_trt: Simple
     execute = fake_trt.context.execute_async_v3
     memory = (ctypes.c_float * 2 * 16 * 16)()
     for said, expected in [("OutOfMemory (Requested size was 9 bytes.)", OutOfMemory), ("an illegal memory access", InferenceError)]:
-        fake_trt.context.execute_async_v3 = lambda stream, said=said: (backend._log.log(1, said), execute(stream))[1]
+        fake_trt.context.execute_async_v3 = lambda stream, said=said: (backend._log.logger.log(1, said), execute(stream))[1]
         with driver, pytest.raises(expected, match=re.escape(said)):
             backend.enqueue((1, 1, 16, 16), ctypes.addressof(memory), ctypes.addressof(memory))
 
@@ -168,6 +168,7 @@ def test_memory_that_runs_out_is_an_inference_error(fake_trt: SimpleNamespace, m
 def test_engine_equals_onnx(gpu: Driver, flavour: str, precision: str, tolerance: float) -> None:
     if flavour not in flavours_for(gpu):
         pytest.skip(f"{flavour} is not installed, or not made for {gpu.device_name}")
+    skip_without(precision, gpu)
     onnx = releases()["fast"].path.read_bytes()
     reference = OnnxRuntimeBackend(onnx, "cpu")
     backend = TensorRtBackend(build_engine(onnx, BuildOptions(flavour=flavour, precision=precision, tile=256, batch=2)), gpu)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("sdk/engines/build.py", "sdk/backends/tensorrt.py")
+SOURCES = ("sdk/engines/build.py", "sdk/engines/log.py", "sdk/backends/tensorrt.py")
 VERSIONS = ("10.16.1.11", "11.4.0.106")
 CLASSES = {
     "builder": "Builder",
@@ -40,10 +40,13 @@ ONLY_RTX = {
     "BuilderFlag.REQUIRE_USER_ALLOCATION",
     "ComputeCapability",
     "ComputeCapability.__members__",
+    "DynamicShapesKernelSpecializationStrategy",
+    "DynamicShapesKernelSpecializationStrategy.EAGER",
     "IBuilderConfig.num_compute_capabilities",
     "IBuilderConfig.set_compute_capability",
     "ICudaEngine.create_runtime_config",
     "IRuntimeConfig.create_runtime_cache",
+    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
     "IRuntimeConfig.set_runtime_cache",
     "IRuntimeCache.deserialize",
     "IRuntimeCache.serialize",
@@ -71,6 +74,7 @@ import tensorrt_bindings as trt
 sys.modules["tensorrt"] = trt
 from sdk import errors
 from sdk.engines import build as engines
+from sdk.engines.log import Log
 
 def missing(name):
     found = trt
@@ -80,9 +84,12 @@ def missing(name):
         found = getattr(found, part)
     return False
 
-log = engines.make_log(trt)
-log.log(trt.ILogger.ERROR, "said by TensorRT")
-log.log(trt.ILogger.VERBOSE, "not kept")
+earlier, log = Log(trt), Log(trt)
+log.logger.log(trt.ILogger.ERROR, "said by TensorRT")
+log.logger.log(trt.ILogger.VERBOSE, "not kept")
+later = Log(trt)
+assert earlier.logger is later.logger, "TensorRT keeps the first for ever"
+assert later.text() == "TensorRT's log: empty", later.text()
 monitor = engines._monitor(trt, lambda *step: None)
 monitor.phase_start("a", None, 2)
 refused = []

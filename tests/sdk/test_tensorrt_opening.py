@@ -69,13 +69,15 @@ def test_tensorrt_rtx_keeps_its_kernels_beside_the_engine(
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_trt)
     fake_trt.ComputeCapability = SimpleNamespace(__members__={"SM89": 89})
     caches: list[Any] = []
+    fake_trt.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
     config = SimpleNamespace(create_runtime_cache=lambda: FakeRuntimeCache(fake_trt.context), set_runtime_cache=caches.append)
     fake_trt.engine.create_runtime_config = lambda: config
     fake_trt.engine.create_execution_context = lambda given=None: fake_trt.context
-    kept = tmp_path / "m.runtime"
+    given, kept = tmp_path / "m.runtime", tmp_path / "m-Fake_GPU.runtime"
     engine = engine_with(flavour="tensorrt-rtx")
 
-    backend = TensorRtBackend(engine, FakeDriver(), runtime_cache=kept)
+    backend = TensorRtBackend(engine, FakeDriver(), runtime_cache=given)
+    assert config.dynamic_shapes_kernel_specialization_strategy == "eager"
     backend.run(np.zeros((1, 1, 16, 16), np.float32))
     assert not kept.exists()
     del backend
@@ -83,14 +85,14 @@ def test_tensorrt_rtx_keeps_its_kernels_beside_the_engine(
     assert kept.read_bytes() == b"kernels"
 
     kept.write_bytes(b"kernels of before")
-    TensorRtBackend(engine, FakeDriver(), runtime_cache=kept)
+    TensorRtBackend(engine, FakeDriver(), runtime_cache=given)
     assert caches[-1].read == b"kernels of before"
 
     TensorRtBackend(engine_with(), FakeDriver(), runtime_cache=tmp_path / "never")  # TensorRT has no such thing
     (tmp_path / "file").touch()
     TensorRtBackend(engine, FakeDriver(), runtime_cache=tmp_path / "file" / "x.runtime")  # cannot be written: no error
     gc.collect()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "m.runtime"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "m-Fake_GPU.runtime"]
 
 
 @pytest.mark.parametrize("works_then", [True, False])
