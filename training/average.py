@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.checkpoints import load_model, save_weights, warm_start
 from training.errors import TrainingError, said_plainly
-from training.train import update_average
+from training.optim import update_average
 
 
 def average(first: Path, second: Path, share: float, output: Path) -> None:

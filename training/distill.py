@@ -16,9 +16,7 @@ import dataclasses
 import hashlib
 import json
 import math
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +30,7 @@ from tqdm import tqdm
 from sdk.errors import OptionError, nearest
 from sdk.files.whole_files import write_whole
 from training.arguments import add_training
-from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, load_model, save_checkpoint, save_weights
+from training.checkpoints import WEIGHTS, load_model
 from training.config import Recipe, load_recipe, to_table
 from training.data import Pairs, photo_paths
 from training.diffusion import ddim, grid, split, trajectory
@@ -41,20 +39,10 @@ from training.metrics import TONE_SIGMA
 from training.models.cdh import CDH, gaussian
 from training.perceptual import VGG_WEIGHTS, VggLpips
 from training.precision import accelerated
-from training.train import (
-    clip_gradients,
-    make_optimisers,
-    progress_of,
-    set_learning_rate,
-    size_multiple_of,
-    update_average,
-    validate,
-    validation_set,
-)
+from training.run import Run
+from training.validation import size_multiple_of, validate, validation_set
 
 ENDS = "ends.safetensors"
-SAVE_EVERY = 180
-"""Seconds between two checkpoints."""
 TERMS = ("trajectory", "truth", "lpips", "tone")
 
 
@@ -141,7 +129,7 @@ def distill(
     teacher: CDH,
     recipe: Recipe,
     data: Path,
-    run: Path,
+    folder: Path,
     minutes: float | None,
     steps: int | None,
     vgg: Path | None = None,
@@ -155,61 +143,27 @@ def distill(
     accelerator = accelerated()
     device, config = accelerator.device, recipe.distillation
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-    kept, photographs = ends_of(teacher, recipe, data, run / ENDS, accelerator)
+    kept, photographs = ends_of(teacher, recipe, data, folder / ENDS, accelerator)
     student = copy.deepcopy(teacher).train()
-    before = begin_from(student, start_from, run) if start_from else {}
-    ema = copy.deepcopy(student).requires_grad_(False).eval()
-    optimisers = make_optimisers(student, recipe.optimiser)
-    for group in (group for optimiser in optimisers for group in optimiser.param_groups):
-        group["peak"] *= config.rate
+    counts = {"minutes": minutes, "steps": steps, "counted": "distillation_steps"}
+    run = Run(folder, recipe, student, accelerator, **counts, start_from=start_from, rate=config.rate)
     loss_of = Distillation(config.weights, vgg or data / VGG_WEIGHTS).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = validation_set(data / "val", recipe, size_multiple_of(student, recipe))
     places = [(sampler, step) for sampler in config.samplers for step in range(sampler)]
 
-    done, spent = 0, 0.0  # steps, seconds
-    if (run / CHECKPOINT).is_file():
-        progress = load_checkpoint(run / CHECKPOINT, recipe, student, ema, optimisers)
-        done, spent = progress["distillation_steps"], progress["seconds"]
-        before = began_with(progress)
-    total = None if minutes else steps or recipe.steps
-    bar = tqdm(total=total, initial=done, desc=f"{recipe.name}, few steps", unit="step", dynamic_ncols=True)
+    def scores(average: nn.Module) -> dict[str, float]:
+        return validate(average, examples, device, recipe)
 
-    started = last_save = time.monotonic()
-    while True:
-        seconds = spent + time.monotonic() - started
-        elapsed = seconds / (60 * minutes) if minutes else done / (steps or recipe.steps)
-        if elapsed >= 1:
-            break
-        set_learning_rate(optimisers, recipe.optimiser.warmup_steps, done, elapsed)
-        rng = np.random.default_rng((recipe.data.seed, done))
+    run.begin(photographs, scores)
+    while run.goes_on():
+        rng = np.random.default_rng((recipe.data.seed, run.step))
         rows = torch.from_numpy(rng.integers(len(kept["ends"]), size=config.batch))
         given, wanted, noise, end = (kept[name][rows].float().to(device) for name in ("given", "wanted", "noise", "ends"))
         sampler, step = places[rng.integers(len(places))]
         with accelerator.autocast():
             loss = loss_of(student, given, wanted, noise, end, sampler, step)
-        loss.backward()
-        clip_gradients(student, recipe.optimiser.clip_norm, done)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
-        done += 1
-        update_average(ema, student, min(recipe.optimiser.ema_decay, done / (done + 10)))
-        bar.update()
-        if done % recipe.validation.every == 0:
-            bar.set_postfix({name: f"{value:.2f} dB" for name, value in validate(ema, examples, device, recipe).items()})
-        if time.monotonic() - last_save > SAVE_EVERY:
-            last_save = time.monotonic()
-            save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, _progress(done, seconds, photographs) | before)
-    bar.close()
-    progress = _progress(done, spent + time.monotonic() - started, photographs) | before
-    save_checkpoint(run / CHECKPOINT, student, ema, optimisers, recipe, progress)
-    save_weights(run / WEIGHTS, ema.state_dict(), recipe, progress)
-    return run / WEIGHTS
-
-
-def _progress(steps: int, seconds: float, photographs: int) -> dict[str, Any]:
-    progress = progress_of(steps, seconds, photographs)
-    return {"distillation_steps": progress.pop("steps"), **progress}
+        run.learn(loss)
+    return run.end()
 
 
 def main() -> None:

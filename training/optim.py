@@ -1,4 +1,4 @@
-"""Muon for the hidden convolutions, AdamW for the rest.
+"""Muon for the hidden convolutions, AdamW for the rest; their rates, the gradients they get, and the average of what they lead to.
 
 Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a weight matrix by the nearest
 orthogonal matrix, found by five Newton-Schulz steps. So the learning rate is how far the spectral norm of a weight may
@@ -7,9 +7,16 @@ move in a step, whatever its shape. Networks without normalisation blow up where
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from sdk.errors import OptionError, nearest
+from training.checkpoints import WEIGHTS
+from training.config import OptimiserConfig
+from training.errors import TrainingError
 from training.precision import has_bf16
 
 
@@ -64,3 +71,49 @@ def split_parameters(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     chosen = {id(kernel) for kernel in hidden}
     rest: list[Tensor] = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     return hidden, rest
+
+
+def make_optimisers(model: nn.Module, config: OptimiserConfig, rate: float = 1.0) -> list[torch.optim.Optimizer]:
+    """AdamW for all, or for what Muon leaves; each group remembers its peak: the config's, times ``rate``."""
+    if config.name not in ("adamw", "muon"):
+        raise OptionError(f"Optimiser {config.name!r} is unknown.{nearest(config.name, ('adamw', 'muon'))}")
+    if config.name == "adamw":
+        optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0)]
+    else:
+        hidden, rest = split_parameters(model)
+        optimisers = [Muon(hidden, config.muon_learning_rate), torch.optim.AdamW(rest, config.learning_rate, weight_decay=0)]
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["peak"] = rate * group["lr"]
+    return optimisers
+
+
+def set_learning_rate(optimisers: Sequence[torch.optim.Optimizer], warmup_steps: int, step: int, elapsed: float) -> None:
+    """Linear warm-up over the first steps, then half a cosine to zero; ``elapsed`` is the share of the budget used, 0..1."""
+    factor = min(1.0, (step + 1) / max(1, warmup_steps)) * 0.5 * (1 + math.cos(math.pi * elapsed))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+
+
+def clip_gradients(model: nn.Module, norm: float, step: int) -> Tensor:
+    """Their norm before; a ``TrainingError``, before anything is updated or saved, where they are no numbers any more."""
+    found = torch.nn.utils.clip_grad_norm_(model.parameters(), norm)
+    if not torch.isfinite(found):
+        raise TrainingError(
+            f"The gradients of step {step + 1} are not finite. The last checkpoint is as it was: begin another run from its "
+            f"weights (--run, --start-from .../{WEIGHTS}) with lower learning rates."
+        )
+    return found
+
+
+@torch.no_grad()
+def update_average(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights and of the statistics of batch norms; ``decay`` is smaller in the first steps,
+    so that the start is forgotten."""
+    now = model.state_dict()
+    for name, average in ema.state_dict().items():
+        if average.is_floating_point():
+            average.lerp_(now[name], 1 - decay)
+        else:
+            average.copy_(now[name])

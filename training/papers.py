@@ -51,9 +51,10 @@ def prl(found: Evaluations) -> list[str]:
         if name in found:
             lines.append(f"| `{name}` | | {' | '.join(cell(found[name], 'floyd-steinberg', each) for each in sets)} |")
     lines.append(
-        "\nEqual: the network of Figure 1 without batch norm, the loss of eq. 1 to 3 with its weights (in the first 87 of 292 minutes),\n"
-        "256x256 px by the shorter side. Not equal: RMSE in the place of the loss's absolute error in the last 205 minutes, the pictures\n"
-        "(VOC was not at hand; COCO is of the same kind), VGG16's conv4_3 in place of VGG19's conv4_4 (no VGG19 weights were at hand;\n"
+        "\nEqual: the network of Figure 1 without batch norm, the loss of eq. 1 to 3 with its weights (in the first 87 minutes of its\n"
+        "training), 256x256 px by the shorter side. Not equal: RMSE in the place of the loss's absolute error (after that), SSIM in the\n"
+        "place of VGG's features (in the last 55 minutes, whose result was averaged with what they began from), the pictures (VOC was\n"
+        "not at hand; COCO is of the same kind), VGG16's conv4_3 in place of VGG19's conv4_4 (no VGG19 weights were at hand;\n"
         "`--vgg` takes them), Muon with a cosine schedule in place of Adam, and a far smaller budget than\n"
         "150 epochs of 13,000 pictures: the recipe and its progress are in the model's card (`inverse-halftoner info prl`). Of Set12's\n"
         "twelve pictures one (04) is a crop of a photograph that both learnt from."

@@ -24,8 +24,9 @@ from training.errors import TrainingError, said_plainly
 from training.models import build
 from training.models.fast import FastNet
 from training.models.prl import PRL
-from training.optim import Muon, orthogonalise, split_parameters
-from training.train import make_optimisers, set_learning_rate, train, update_average, validate, validation_set
+from training.optim import Muon, make_optimisers, orthogonalise, set_learning_rate, split_parameters, update_average
+from training.train import train
+from training.validation import validate, validation_set
 
 TINY = Recipe(
     name="tiny",
