@@ -17,6 +17,7 @@ from sdk.networks.auto import AutoNetwork, Choice
 from sdk.networks.halftone import HalftoneNetwork
 from sdk.resizing import resize
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
+from sdk.steady_frames import SteadyFrames
 
 
 class InverseHalftoner:
@@ -118,7 +119,7 @@ class InverseHalftoner:
         self.check_seed(seed)
         if is_device_array(image):
             return self._restore_in_gpu_memory(image)
-        return restore_image(image, partial(self._restore, seed=seed), self.scale)
+        return restore_image(image, self._restoring(seed), self.scale)
 
     def run_batch(self, images: Iterable[ImageLike], seed: int | None = None) -> list[Any]:
         """``run`` on each; the first bad picture raises, naming its place. Folders are the CLI's job, which goes on past them."""
@@ -138,12 +139,17 @@ class InverseHalftoner:
         The suffix of ``target`` chooses the format. ``on_page(done, total)`` reports progress. seed: as of ``run``.
         """
         self.check_seed(seed)
-        restore_file(source, target, partial(self._restore, seed=seed), self.scale, overwrite, on_page)
+        restore_file(source, target, self._restoring(seed), self.scale, overwrite, on_page)
 
     def _restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
         if isinstance(self._network, AutoNetwork) or self.scale != 1:
             raise OptionError("'auto' and scale look at pictures on the CPU; for arrays in GPU memory name a model, and leave scale at 1.")
         return self._network.restore_in_gpu_memory(picture)
+
+    def _restoring(self, seed: int | None) -> Callable[[Picture], Picture]:
+        """For the pages of one file, or the frames of one animation."""
+        steadied = SteadyFrames()
+        return lambda picture: steadied(picture, self._restore(picture, seed))
 
     def _restore(self, picture: Picture, seed: int | None) -> Picture:
         restored = self._network.restore(picture.pixels, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,17 @@ def begin_from(model: nn.Module, path: Path, run: Path) -> dict[str, Any]:
     print(f"started from {path}" + (f"; {len(fresh)} tensors are not in it: {named}" if fresh else ""))
     if path.suffix == ".onnx":
         metadata = metadata_of(path)
-        name, progress, learnt_from = metadata.name, metadata.training, metadata.training_data
-    else:
-        _, recipe, progress = load_weights(path)
-        name, learnt_from = recipe.name, progress.get("before_data") or recipe.card.get("training_data", "")
+        return _history(metadata.name, metadata.training, metadata.training_data)
+    _, recipe, progress = load_weights(path)
+    return history(recipe, progress)
+
+
+def history(recipe: Recipe, progress: dict[str, Any]) -> dict[str, Any]:
+    """What the progress of a network shall tell that begins as the one that was trained so; as of ``begin_from``."""
+    return _history(recipe.name, progress, progress.get("before_data") or recipe.card.get("training_data", ""))
+
+
+def _history(name: str, progress: Mapping[str, Any], learnt_from: str) -> dict[str, Any]:
     latest = {"model": name} | {key: progress[key] for key in ("steps", "seconds", "photographs") if key in progress}
     return {"before": [*progress.get("before", ()), latest], "before_data": learnt_from}
 
@@ -79,8 +87,10 @@ def warm_start(model: nn.Module, path: Path) -> list[str]:
         model.load_state_dict(wanted | fitting)
     except RuntimeError as error:
         raise TrainingError(f"{path} holds a network of another size; start from one of the recipe's [model] ({error}).") from error
-    if not fitting:
-        raise TrainingError(f"{path} holds no tensor of this network; start from one of the same architecture.")
+    if 2 * len(fitting) < len(wanted):
+        raise TrainingError(
+            f"{path} holds {len(fitting)} of the {len(wanted)} tensors of this network; start from one of the same architecture and size."
+        )
     return [name for name in wanted if name not in stored]
 
 

@@ -86,6 +86,10 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         _refuse_below(self, warmup_steps=0)
+        if not self.clip_norm > 0:
+            raise RecipeError(f"clip_norm is {self.clip_norm:g}; it must be above 0.")
+        if not 0 <= self.ema_decay < 1:
+            raise RecipeError(f"ema_decay is {self.ema_decay:g}; it must be 0 or more, and less than 1.")
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,18 @@ class Recipe:
     """Of diffusion models."""
     card: dict[str, Any] = field(default_factory=dict)
     """What the exported model says of itself: title, paper, licence, training data."""
+
+    def __post_init__(self) -> None:
+        methods, taught = self.model.get("methods", 0), len(self.data.methods)
+        told = any(getattr(family, "told", None) is not None for family in self.data.families)
+        if told != bool(methods):
+            says = "says" if told else "does not say"
+            raise RecipeError(
+                f"{self.name}: methods = {methods} in [model], but [data] {says} how often they are told (told); a network needs both, "
+                "or neither."
+            )
+        if methods < taught:
+            raise RecipeError(f"{self.name}: methods = {methods} in [model], but those of [data] are numbered up to {taught}.")
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from sdk.analysis.methods import LABELS, label_of, method_number
+from sdk.errors import OptionError, nearest
 from sdk.halftoner import Halftoner
-from sdk.halftoning import halftone
+from sdk.halftoning import halftone, method_named
 from sdk.images import to_unit
 
 
@@ -45,6 +46,15 @@ class HalftoneFamily:
     """Chance that a colour picture loses its colour first."""
     told: float | None = None
     """Chance that the network is told the method, in one more plane of its number / 256; None: it has no such plane."""
+
+    def __post_init__(self) -> None:
+        if not self.methods or not self.weight > 0:
+            raise OptionError(f"A family of halftones has methods {list(self.methods)} and weight {self.weight:g}; it needs some of each.")
+        for name in self.methods:
+            known = method_named(name).parameters
+            for key in (*self.choose, *self.between):
+                if key not in known:
+                    raise OptionError(f"Method {name!r} has no parameter {key!r}.{nearest(key, known)}")
 
     @property
     def labels(self) -> set[str]:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from tqdm import tqdm
 from sdk.errors import OptionError, nearest
 from sdk.files.whole_files import write_whole
 from training.arguments import add_training
-from training.checkpoints import WEIGHTS, load_model
+from training.checkpoints import WEIGHTS, history, load_model
 from training.config import Recipe, load_recipe, to_table
 from training.data import Pairs, photo_paths
 from training.diffusion import ddim, grid, split, trajectory
@@ -121,7 +122,9 @@ class Distillation(nn.Module):
         if "tone" in weights:
             soft = picture.clamp(0, 1)
             cut = soft + ((soft > 0.5).float() - soft).detach()
-            total = total + weights["tone"] * F.mse_loss(F.conv2d(cut, self.eye), F.conv2d(given, self.eye))  # type: ignore[arg-type]
+            with torch.autocast(given.device.type, enabled=False):  # the difference is small beside either
+                seen_by_eye = F.conv2d(cut - given, self.eye)  # type: ignore[arg-type]
+            total = total + weights["tone"] * seen_by_eye.square().mean()
         return total
 
 
@@ -134,11 +137,12 @@ def distill(
     steps: int | None,
     vgg: Path | None = None,
     start_from: Path | None = None,
+    before: dict[str, Any] | None = None,
 ) -> Path:
     """Train the student, or go on with it; returns the path of its averaged weights.
 
     ``minutes`` or ``steps`` count without the teacher's sampling, over all sessions of the run. ``start_from``: weights of an earlier
-    student, in place of the teacher's.
+    student, in place of the teacher's. ``before``: how the teacher came to be (``checkpoints.history``).
     """
     accelerator = accelerated()
     device, config = accelerator.device, recipe.distillation
@@ -146,7 +150,7 @@ def distill(
     kept, photographs = ends_of(teacher, recipe, data, folder / ENDS, accelerator)
     student = copy.deepcopy(teacher).train()
     counts = {"minutes": minutes, "steps": steps, "counted": "distillation_steps"}
-    run = Run(folder, recipe, student, accelerator, **counts, start_from=start_from, rate=config.rate)
+    run = Run(folder, recipe, student, accelerator, **counts, start_from=start_from, before=before, rate=config.rate)
     loss_of = Distillation(config.weights, vgg or data / VGG_WEIGHTS).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = validation_set(data / "val", recipe, size_multiple_of(student, recipe))
     places = [(sampler, step) for sampler in config.samplers for step in range(sampler)]
@@ -173,12 +177,13 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="its weights (default: runs/<recipe>/weights.safetensors)")
     parser.add_argument("--run", type=Path, help="folder of the student (default: runs/<recipe>/few-steps)")
     options = parser.parse_args()
-    teacher, stored, _ = load_model(options.teacher or Path("runs") / options.recipe / WEIGHTS)
+    teacher, stored, progress = load_model(options.teacher or Path("runs") / options.recipe / WEIGHTS)
     if not isinstance(teacher, CDH):
         raise OptionError(f"{stored.name!r} is no diffusion model ({stored.architecture}); only those are distilled.")
     recipe = current(stored, options.recipe)
     run = options.run or Path("runs") / recipe.name / "few-steps"
-    weights = distill(teacher, recipe, options.data, run, options.minutes, options.steps, options.vgg, options.start_from)
+    budget = options.minutes, options.steps
+    weights = distill(teacher, recipe, options.data, run, *budget, options.vgg, options.start_from, history(stored, progress))
     print(f"few-step weights: {weights}")
 
 

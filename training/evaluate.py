@@ -18,9 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 import sdk
+from sdk.analysis.methods import DIFFUSIONS
 from sdk.errors import OptionError, nearest
 from sdk.halftoning import halftone
-from sdk.halftoning.error_diffusion import KERNELS
 from training.baselines import FILTERS
 from training.errors import said_plainly
 from training.metrics import Lpips
@@ -46,7 +46,7 @@ class Dither:
 
 
 DITHERS = (
-    *(Dither(name, name, {}) for name in KERNELS),
+    *(Dither(name, name, {}) for name in DIFFUSIONS),
     Dither("floyd-steinberg, serpentine", "floyd-steinberg", {"serpentine": True}),
     Dither("bayer 8x8", "bayer", {"size": 8}),
     Dither("clustered-dot 6x6", "clustered-dot", {"size": 6}),
@@ -120,9 +120,9 @@ def markdown(model: str, software: str, rows: list[dict], baselines: list[dict])
     ]
     for set_name in dict.fromkeys(row["set"] for row in rows if row["set"] in EVERY_DITHER):
         dithers = dict.fromkeys(row["dither"] for row in rows if row["set"] == set_name)
-        if not all((model, name, set_name) in scores for name in KERNELS):
+        if not all((model, name, set_name) in scores for name in DIFFUSIONS):
             continue  # a model for Floyd-Steinberg alone
-        diffusions = [scores[model, name, set_name]["psnr"] for name in KERNELS]
+        diffusions = [scores[model, name, set_name]["psnr"] for name in DIFFUSIONS]
         parts.append(f"### All methods on {set_name}\n\n{head}{''.join(line(dither, dither, set_name) for dither in dithers)}")
         parts.append(f"Mean PSNR of `{model}` over the nine error diffusions: **{np.mean(diffusions):.2f} dB**.\n")
     first = DITHERS[0].title

@@ -1,8 +1,8 @@
-"""Measure ``sdk.analyze``: ``python -m training.evaluate_analysis --data DIR``.
+"""Measure ``sdk.analyze``: ``python -m training.evaluate_analysis --data DIR -o docs``.
 
-Pictures of every kind are made from DIR/test/kodak24 and DIR/test/cbsd68, with parameters that no recipe has. Prints a table
+Pictures of every kind are made from DIR/test/kodak24 and DIR/test/cbsd68, with parameters that no recipe has. Writes a table
 of kind x right / total, the errors of period and angle of screens, how often the method of a dither was named, and what was found
-in the real scans in DIR/scans.
+in the real scans in DIR/scans: <out>/analysis.md.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from training.data import photo_paths, read_rgb
 from training.errors import said_plainly
 from training.pages import beside_text, jpeg, scanned, table_page, text_page, with_caption
 from training.printing import choose, log_uniform
+from training.results import software, write_page
 
 SETS = ("kodak24", "cbsd68")
 PERIOD_TOLERANCE = 0.03
@@ -221,23 +222,42 @@ def evaluate(data: Path, sets: tuple[str, ...] = SETS, every: int = 1, seed: int
 
 
 def table(scores: dict[str, Score]) -> str:
-    """Text for people: one line a row, then the shares of each kind."""
-    lines = [f"{'kind: case':42s} right   total   period and angle   period error (median, 95 %)   angle error   method right / named"]
+    """Markdown: a row a case, then one of each kind."""
+    lines = [
+        "| | right | period and angle, too | error of period, median; 95 % | of angle, degrees | method right / named |",
+        "|---|---|---|---|---|---|",
+    ]
     for title, score in sorted(scores.items()):
-        line = f"{title:42s} {score.right:5d} / {score.total:5d}"
-        if score.period_errors:
-            median, worst = np.percentile(score.period_errors, (50, 95))
-            line += f"   {score.within:5d} / {score.total:<10d} {median:10.2%} {worst:10.2%}"
-        if score.angle_errors:
-            line += "            {:6.2f} {:6.2f}".format(*np.percentile(score.angle_errors, (50, 95)))
-        if score.named:
-            line += f"   method {score.rightly} / {score.named}"
-        lines.append(line)
+        within = f"{score.within} / {score.total}" if score.period_errors else ""
+        period, angle = _errors(score.period_errors, ".2%"), _errors(score.angle_errors, ".2f")
+        named = f"{score.rightly} / {score.named}" if score.named else ""
+        lines.append(f"| {title} | {score.right} / {score.total} | {within} | {period} | {angle} | {named} |")
     for kind in sorted({title.split(":")[0] for title in scores}):
         rows = [score for title, score in scores.items() if title.startswith(kind + ":")]
         right, within, total = (sum(getattr(score, name) for score in rows) for name in ("right", "within", "total"))
-        lines.append(f"{kind:12s} right {right:4d} / {total:4d} = {right / total:.1%}; period and angle too {within / total:.1%}")
+        lines.append(f"| **{kind}** | {right} / {total} = {right / total:.1%} | {within / total:.1%} | | | |")
     return "\n".join(lines)
+
+
+def _errors(errors: list[float], form: str) -> str:
+    return "; ".join(f"{value:{form}}" for value in np.percentile(errors, (50, 95))) if errors else ""
+
+
+def page(scores: dict[str, Score], scans: list[tuple[str, str, Analysis]], every: int) -> str:
+    """analysis.md."""
+    thinned = f" --every {every}" if every > 1 else ""
+    lines = [
+        "# What `analyze` says\n",
+        f"By `python -m training.evaluate_analysis --data DIR{thinned} -o docs` ({software()}).\n",
+        "Of each photograph of Kodak24 and CBSD68 one picture of every sort is made, with parameters that no recipe has. *right*: the",
+        "kind (and bits, turns, where the sort has them); *period and angle, too*: within",
+        f"{PERIOD_TOLERANCE:.0%} and {ANGLE_TOLERANCE:g} degrees.\n",
+        table(scores),
+    ]
+    if scans:
+        lines += ["\n## Real scans\n", "| scan | shows | found |\n|---|---|---|"]
+        lines += [f"| {name} | {shows} | {found} |" for name, shows, found in scans]
+    return "\n".join(lines) + "\n"
 
 
 def judge_scans(folder: Path) -> Iterator[tuple[str, str, Analysis]]:
@@ -252,13 +272,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with test/kodak24, test/cbsd68 and scans/")
     parser.add_argument("--every", type=count, default=1, metavar="N", help="take every Nth photograph (default: all)")
     parser.add_argument("--misses", action="store_true", help="list what was misjudged")
+    parser.add_argument("-o", "--output", type=Path, help="folder for analysis.md (default: it is printed)")
     options = parser.parse_args()
     scores = evaluate(options.data, every=options.every)
-    print(table(scores))
     if options.misses:
         print(*(miss for score in scores.values() for miss in score.missed), sep="\n")
-    if (options.data / "scans" / "INDEX.csv").is_file():
-        print(*(f"{name:30s} {found}   [{shows[:60]}]" for name, shows, found in judge_scans(options.data / "scans")), sep="\n")
+    scans = list(judge_scans(options.data / "scans")) if (options.data / "scans" / "INDEX.csv").is_file() else []
+    text = page(scores, scans, options.every)
+    if options.output:
+        write_page(options.output / "analysis.md", text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

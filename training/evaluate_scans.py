@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 import sdk
+from sdk.analysis.spectrum import PERIODS
 from sdk.images import from_unit
 from training.arguments import count
 from training.config import load_recipe
@@ -160,7 +161,9 @@ def page(result: dict) -> str:
     if scans:
         lines += [
             "\n## Real scans with a screen\n",
-            "*before*, *residual*: dB of the strongest screen peak above its surroundings; *acutance*: sharpness against the blur of\n"
+            "*before*, *residual*: dB of the strongest screen peak above its surroundings, of periods from "
+            f"{PERIODS[0]:g} to {PERIODS[1]:g} px\n"
+            "(some scans have a stronger one below, which `inverse-halftoner analyze` names); *acutance*: sharpness against the blur of\n"
             "equal effect. The notch removes the peaks and nothing else: raggedness of dots, grain of paper and ringing stay, and count\n"
             "as sharpness here; the pictures above show the difference.\n",
             "| scan | period, px | before | residual | acutance | FFT notch: residual | acutance |\n" + 7 * "|---" + "|",

@@ -87,6 +87,8 @@ class Loss(nn.Module):
             if len(self.weights) == 1:
                 return total  # nothing else needs a restoration
         if "content" in self.weights:
+            if not hasattr(model, "progress"):
+                raise OptionError("The loss 'content' is for networks that show a content image (progress(), as prl's); leave it out.")
             content, restored = model.progress(halftones)  # type: ignore[operator]
             total = total + self.weights["content"] * F.mse_loss(content.float(), photos)
         else:
@@ -98,7 +100,8 @@ class Loss(nn.Module):
             total = total + self.weights["perceptual"] * F.mse_loss(self.features(restored), wanted)
         if self.lpips is not None:
             total = total + self.weights["lpips"] * self.lpips(restored[::LPIPS_EVERY], photos[::LPIPS_EVERY])
-        for term, weight in self.weights.items():
-            if term in TERMS:
-                total = total + weight * TERMS[term](restored, photos)
+        with torch.autocast(photos.device.type, enabled=False):  # of squares that nearly cancel bf16 leaves nothing
+            for term, weight in self.weights.items():
+                if term in TERMS:
+                    total = total + weight * TERMS[term](restored, photos)
         return total

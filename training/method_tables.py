@@ -67,7 +67,7 @@ def main() -> None:
     chosen = evenly(photo_paths(options.data / "train"), options.pictures)
     white, misfit = tabulate([read_grey(path) for path in chosen])
     table = BytesIO()
-    np.savez_compressed(table, white=white, misfit=misfit)
+    np.savez_compressed(table, white=white, misfit=misfit, labels=np.array(LABELS))
     write_whole(options.output, table.getvalue())
     print(f"{len(LABELS)} methods, {len(chosen)} photographs: {options.output}")
 

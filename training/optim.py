@@ -81,7 +81,8 @@ def make_optimisers(model: nn.Module, config: OptimiserConfig, rate: float = 1.0
         optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0)]
     else:
         hidden, rest = split_parameters(model)
-        optimisers = [Muon(hidden, config.muon_learning_rate), torch.optim.AdamW(rest, config.learning_rate, weight_decay=0)]
+        optimisers = [Muon(hidden, config.muon_learning_rate)] if hidden else []
+        optimisers.append(torch.optim.AdamW(rest, config.learning_rate, weight_decay=0))
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["peak"] = rate * group["lr"]
@@ -101,8 +102,8 @@ def clip_gradients(model: nn.Module, norm: float, step: int) -> Tensor:
     found = torch.nn.utils.clip_grad_norm_(model.parameters(), norm)
     if not torch.isfinite(found):
         raise TrainingError(
-            f"The gradients of step {step + 1} are not finite. The last checkpoint is as it was: begin another run from its "
-            f"weights (--run, --start-from .../{WEIGHTS}) with lower learning rates."
+            f"The gradients of step {step + 1} are not finite. Begin another run (--run) with lower learning rates; what this one saved "
+            f"before, if it did, is as it was (--start-from .../{WEIGHTS})."
         )
     return found
 

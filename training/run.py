@@ -34,7 +34,8 @@ class Run:
     the curves of TensorBoard.
 
     The budget is ``minutes`` of training time over all sessions of the run, or ``steps``, or the recipe's. ``start_from``: weights or
-    .onnx to warm-start from. ``rate``: learning rates over the recipe's. ``counted``: what its steps are called in the files.
+    .onnx to warm-start from. ``before``: else, what to tell of how the network came to be (``checkpoints.history``). ``rate``: learning
+    rates over the recipe's. ``counted``: what its steps are called in the files.
     """
 
     def __init__(
@@ -47,13 +48,14 @@ class Run:
         minutes: float | None = None,
         steps: int | None = None,
         start_from: Path | None = None,
+        before: dict[str, Any] | None = None,
         rate: float = 1.0,
         counted: str = "steps",
         save_every: float = 180,
     ):
         self.folder, self._recipe, self._accelerator = folder, recipe, accelerator
         self._minutes, self._total, self._counted, self._save_every = minutes, steps or recipe.steps, counted, save_every
-        before = begin_from(network, start_from, folder) if start_from else {}
+        before = begin_from(network, start_from, folder) if start_from else before or {}
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self._learner, self._optimisers = network, make_optimisers(network, recipe.optimiser, rate)
         self.step = 0

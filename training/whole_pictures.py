@@ -22,7 +22,7 @@ Run = Callable[[np.ndarray, int], np.ndarray]
 def runner(model: nn.Module, accelerator: Accelerator) -> Run:
     """A network of one plane on the accelerator's device; one that needs noise gets what the SDK would draw from the seed."""
     model = model.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    multiple = int(model.size_multiple)  # type: ignore[arg-type]
+    multiple = int(getattr(model, "size_multiple", 1))
 
     @torch.inference_mode()
     def infer(planes: np.ndarray, *noise: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.analysis.dither import find_clumps, find_dither
+from sdk.analysis.dither import CLUMPED, find_clumps, find_dither, is_dithered
 from sdk.analysis.levels import (
     GREY_GAP,
     MOSTLY,
@@ -46,8 +46,6 @@ from sdk.images import ImageLike, as_8_bits, from_unit, is_grey, no_picture, pic
 from sdk.networks.plain_dots import find_repetition, find_two_levels
 from sdk.networks.smeared_dots import find_smeared_levels
 
-CLUMPED = 0.165
-"""Pictures of fewer clumps (``find_clumps``) are dithered."""
 SPECKLED = 0.02
 """Share of a photograph of two levels that is speckled, at least; small letters make speckles here and there."""
 
@@ -83,8 +81,10 @@ def analyze_pixels(pixels: np.ndarray, dpi: float | None = None) -> Analysis:
 
 def _judge(pixels: np.ndarray) -> Analysis:
     if repeated := find_repetition(pixels):
-        found = _judge(repeated.undo(pixels))
-        if found.is_two_level:
+        small = repeated.undo(pixels)
+        found = _judge(small)
+        # Drawings in large pixels are few-coloured as well, and look as they shall.
+        if found.is_two_level or (found.kind == "palette" and is_dithered([from_unit(to_unit(small), np.uint8)])):
             return replace(found, enlarged=repeated.times)
     if (smeared := find_smeared_levels(pixels)) and find_repetition(dots := smeared.spread(pixels)):
         found = _judge(dots)

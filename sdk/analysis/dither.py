@@ -16,6 +16,8 @@ BOTH = 0.1
 """Share of either level, at least, where clumps are looked for; a tenth and nine tenths have a variance of 0.09."""
 ENOUGH = 200
 """Pixels that tell."""
+CLUMPED = 0.165
+"""What was dithered has fewer clumps."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ def find_dither(windows: Sequence[np.ndarray]) -> Dither:
     if not shares.size:
         return Dither(0.0, 0.0, 0.0)
     return Dither(float(np.median(shares)), float(np.percentile(ratios, 75)), float(np.median(np.concatenate(contours))))
+
+
+def is_dithered(windows: Sequence[np.ndarray]) -> bool:
+    """Whether uint8 HxW or HxWx3 windows have a few levels a channel and, surely, dither between them."""
+    clumps = find_clumps(windows)
+    return clumps is not None and clumps < CLUMPED
 
 
 def find_clumps(windows: Sequence[np.ndarray]) -> float | None:

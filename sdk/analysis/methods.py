@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from sdk.halftoning.error_diffusion import KERNELS
 from sdk.images import cut_at, is_grey
 
 TABLE = Path(__file__).with_name("methods.npz")
@@ -26,9 +25,13 @@ BEFORE = ((0, -1), (0, -2), (0, -3), *((-1, dx) for dx in range(-2, 3)), *((-2, 
 """(rows, columns) from a pixel to those that are noted with it, the first of them in bit 1."""
 PATTERNS = 2 ** (len(BEFORE) + 1)
 
+DIFFUSIONS = (
+    "floyd-steinberg", "simple-floyd-steinberg", "jarvis-judice-ninke", "stucki", "atkinson",
+    "burkes", "sierra", "two-row-sierra", "sierra-lite",
+)  # fmt: skip
 LABELS: tuple[str, ...] = (
-    *KERNELS,
-    *(f"{kernel}, serpentine" for kernel in KERNELS),
+    *DIFFUSIONS,
+    *(f"{kernel}, serpentine" for kernel in DIFFUSIONS),
     "bayer",
     *(f"clustered-dot {size}x{size}" for size in (4, 5, 6, 7, 8)),
     "blue-noise",
@@ -50,8 +53,8 @@ def label_of(method: str, parameters: Mapping[str, Any]) -> str | None:
     """What ``sdk.halftoning.halftone`` with these arguments is called here; None: it has no name here."""
     if parameters.get("levels", 2) != 2:
         return None
-    if method in KERNELS:
-        return f"{method}, serpentine" if parameters.get("serpentine") else method
+    if parameters.get("serpentine"):
+        method = f"{method}, serpentine"
     label = f"{method} {parameters.get('size', 8)}x{parameters.get('size', 8)}" if method == "clustered-dot" else method
     return label if label in LABELS else None
 
@@ -165,6 +168,7 @@ def own_likelihood(counts: np.ndarray) -> float:
 def _habits() -> tuple[np.ndarray, np.ndarray]:
     """float32 (methods, PATTERNS): logarithms of the chances, bits; and (methods,): the largest misfits."""
     with np.load(TABLE) as stored:
+        assert tuple(stored["labels"].tolist()) == LABELS, "LABELS have changed: python -m training.method_tables --data DIR"
         return log_chances(stored["white"]).reshape(-1, PATTERNS), stored["misfit"].astype(np.float32)
 
 

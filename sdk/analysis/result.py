@@ -29,7 +29,7 @@ class Analysis:
     method: str | None = None
     """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
     enlarged: int = 1
-    """How often each pixel of a 1-bit dither is repeated, down and across; the other fields are of it at its own size."""
+    """How often each pixel of a dither is repeated, down and across; the other fields are of it at its own size."""
     turned: int = 0
     """Of 1-bit dithers: by how many degrees, counter-clockwise, the dots were turned since they were made: 0, 90, 180, 270."""
     mirrored: bool = False
@@ -47,7 +47,7 @@ class Analysis:
             "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})" + since,
             "ordered": "1-bit ordered dither" + (f", {self.period:g} px matrix" if self.period else "") + since,
             "screen": "AM screen" + self._screen(),
-            "palette": f"palette of {self.colors} colours" if self.colors else "few levels a channel, dithered",
+            "palette": (f"palette of {self.colors} colours" if self.colors else "few levels a channel, dithered") + since,
             "few-bit": f"{self.bits} bit{'s' if self.bits != 1 else ''} a channel, without dither",
             "line-art": "1-bit text or line art, without halftone",
             "continuous": "continuous tone",

@@ -26,7 +26,8 @@ class TensorRtBackend:
     is the first one. ``runtime_cache``: a file (``runtime_cache_of``) beside which TensorRT-RTX keeps the kernels that it compiles for
     the GPU at the first run, so that the next process need not; TensorRT has none.
 
-    Raises ``EngineMismatchError`` for engines of another TensorRT or GPU, ``DeviceError`` without a GPU, ``MissingDependencyError`` without the engine's flavour of TensorRT.
+    Raises ``EngineMismatchError`` for engines of another TensorRT or GPU, ``DeviceError`` without a GPU, ``MissingDependencyError``
+    without the engine's flavour of TensorRT.
     """
 
     def __init__(self, engine: Engine, driver: Driver | None = None, where: str = "the engine", runtime_cache: Path | None = None):

@@ -72,17 +72,17 @@ def _compiled_loop():
 def _loop(grey, taps, divisor, serpentine, nearest):  # pragma: no cover - runs as machine code
     height, width = grey.shape
     dots = np.empty((height, width), dtype=np.uint8)
-    margin = 2  # no kernel reaches further sideways, nor further down
+    margin, rows = np.abs(taps[:, 1]).max(), taps[:, 0].max() + 1  # how far errors go sideways, and down
     stride = width + 2 * margin
-    errors = np.zeros(3 * stride, dtype=np.int32)  # three rows, in turns
+    errors = np.zeros(rows * stride, dtype=np.int32)  # so many rows, in turns
     weights, places = taps[:, 2].astype(np.int32), np.empty(taps.shape[0], dtype=np.int64)
     for y in range(height):
         backwards = serpentine and y % 2 == 1
         step = -1 if backwards else 1
         x = width - 1 if backwards else 0
-        own = y % 3 * stride + margin
+        own = y % rows * stride + margin
         for k in range(taps.shape[0]):
-            places[k] = (y + taps[k, 0]) % 3 * stride + margin + step * taps[k, 1]
+            places[k] = (y + taps[k, 0]) % rows * stride + margin + step * taps[k, 1]
         for _ in range(width):
             error = errors[own + x]
             value = grey[y, x] + (error // divisor if error >= 0 else -(-error // divisor))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
+from sdk.analysis.dither import is_dithered
 from sdk.analysis.methods import find_method, method_number, method_of_counts
 from sdk.analysis.result import TWO_LEVEL_KINDS
 from sdk.analysis.spectrum import Peak
@@ -83,6 +84,10 @@ class HalftoneNetwork(Network):
             return self._restore_screen(pixels, analysis, seed, self.metadata.periods)
         if set(self.metadata.kinds) <= TWO_LEVEL_KINDS:  # it expects clean dots
             return self._restore_dots(pixels, analysis, seed)
+        if self._keeps_to_palettes and (repeated := find_repetition(pixels)):
+            small = repeated.undo(pixels)
+            if is_dithered([from_unit(to_unit(small), np.uint8)]):  # and no drawing in large pixels
+                return repeated.enlarge(self.restore_as_it_is(small, analysis, seed), *pixels.shape[:2])
         return self.restore_as_it_is(pixels, analysis, seed)
 
     def _restore_screen(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None, periods: tuple[float, float]) -> np.ndarray:

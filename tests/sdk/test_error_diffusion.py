@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from sdk.halftoning import halftone
-from sdk.halftoning.error_diffusion import KERNELS
+from sdk.halftoning.error_diffusion import KERNELS, Kernel, diffuse
 from tests.sdk.pictures import flat
 
 GREY_ARRAYS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
@@ -32,9 +32,12 @@ PAPER_WEIGHTS = {  # divisor, rows as printed in the papers; X is the pixel bein
 }
 
 
-def slow_error_diffusion(grey: np.ndarray, name: str, serpentine: bool) -> np.ndarray:
+STEVENSON_ARCE = (200, "- - - X - 32 - / 12 - 26 - 30 - 16 / - 12 - 26 - 12 - / 5 - 12 - 12 - 5")
+
+
+def slow_error_diffusion(grey: np.ndarray, weights_of: tuple[int, str], serpentine: bool) -> np.ndarray:
     """Error diffusion as the papers write it, with Pillow's integer arithmetic, pixel by pixel."""
-    divisor, text = PAPER_WEIGHTS[name]
+    divisor, text = weights_of
     rows = [row.split() for row in text.split(" / ")]
     centre = rows[0].index("X")
     weights = {(dy, dx - centre): int(w) for dy, row in enumerate(rows) for dx, w in enumerate(row) if w.isdigit()}
@@ -87,14 +90,22 @@ def test_every_kernel_has_a_reference() -> None:
 @pytest.mark.parametrize("serpentine", [False, True])
 def test_kernels_follow_their_papers(photo: np.ndarray, name: str, serpentine: bool) -> None:
     grey = photo[100:160, 200:280]
-    np.testing.assert_array_equal(halftone(grey, name, serpentine=serpentine), slow_error_diffusion(grey, name, serpentine))
+    np.testing.assert_array_equal(halftone(grey, name, serpentine=serpentine), slow_error_diffusion(grey, PAPER_WEIGHTS[name], serpentine))
 
 
 @pytest.mark.parametrize("name", PAPER_WEIGHTS)
 @settings(max_examples=25, deadline=None)
 @given(grey=GREY_ARRAYS, serpentine=st.booleans())
 def test_kernels_follow_their_papers_on_any_array(name: str, grey: np.ndarray, serpentine: bool) -> None:
-    np.testing.assert_array_equal(halftone(grey, name, serpentine=serpentine), slow_error_diffusion(grey, name, serpentine))
+    np.testing.assert_array_equal(halftone(grey, name, serpentine=serpentine), slow_error_diffusion(grey, PAPER_WEIGHTS[name], serpentine))
+
+
+@pytest.mark.parametrize("serpentine", [False, True])
+def test_kernels_may_reach_further_than_ours(photo: np.ndarray, serpentine: bool) -> None:
+    """Stevenson & Arce 1985, for hexagonal grids: three px sideways, three rows down."""
+    kernel = Kernel(200, ((0, 32, 0), (12, 0, 26, 0, 30, 0, 16), (0, 12, 0, 26, 0, 12, 0), (5, 0, 12, 0, 12, 0, 5)), "")
+    grey = photo[100:160, 200:280]
+    np.testing.assert_array_equal(diffuse(grey, kernel, serpentine) > 0, slow_error_diffusion(grey, STEVENSON_ARCE, serpentine))
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -126,6 +126,23 @@ def test_dithered_levels_are_told_from_cut_ones(colour: np.ndarray, method: str,
         assert analyze_pixels(cut).kind == "few-bit"
 
 
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_few_greys_that_were_enlarged(photo: np.ndarray, times: int) -> None:
+    """As screenshots of the first handheld consoles are. Drawings in large pixels, which have no dither, stay as they are."""
+    dots = halftone(photo, "bayer", size=4, levels=4)
+    enlarged = dots.repeat(times, axis=0).repeat(times, axis=1)
+    found = analyze_pixels(enlarged)
+    assert (found.kind, found.colors, found.enlarged) == ("palette", 4, times)
+    assert f"each pixel {times}x{times} times" in str(found)
+    gif, small = sdk.InverseHalftoner("gif"), sdk.InverseHalftoner("gif").run(dots)
+    expected = cv2.resize(small, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    for restored in (gif.run(enlarged), sdk.InverseHalftoner("auto").run(enlarged)):
+        assert np.abs(restored.astype(int) - expected).mean() < 2
+    drawing = (np.add.outer(np.arange(40) // 9, np.arange(50) // 7) % 4 * 85).astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)
+    np.testing.assert_array_equal(gif.run(drawing), drawing)
+    assert analyze_pixels(drawing).enlarged == 1
+
+
 def test_clumps_of_dither_noise_and_contours() -> None:
     ramp = np.tile(np.linspace(0, 255, 512), (256, 1))
     grain = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 60, ramp.shape), (0, 0), 0.8)

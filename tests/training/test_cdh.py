@@ -15,7 +15,7 @@ from export.to_onnx import export
 from sdk.errors import OptionError
 from tests.training.test_losses import vgg_file
 from training import distill as distillation
-from training.checkpoints import WEIGHTS, load_model, load_weights, warm_start
+from training.checkpoints import WEIGHTS, history, load_model, load_weights, warm_start
 from training.config import DataConfig, DistillationConfig, OptimiserConfig, Recipe, ValidationConfig, load_recipe
 from training.data import Pairs
 from training.degradations import HalftoneFamily, LearnedHalftone
@@ -142,9 +142,10 @@ def test_halftoning_pairs_give_the_photograph(photos: Path) -> None:
 
 def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Path, photo: np.ndarray) -> None:
     weights = train(TINY, photos, tmp_path)
-    teacher, recipe, _ = load_model(weights)
+    teacher, recipe, progress = load_model(weights)
     assert isinstance(teacher, CDH)
-    taught = distill(teacher, recipe, photos, tmp_path / "few-steps", None, 30)
+    taught = distill(teacher, recipe, photos, tmp_path / "few-steps", None, 30, before=history(recipe, progress))
+    assert load_weights(taught)[2]["before"] == [{"model": "cdh", **{key: progress[key] for key in ("steps", "seconds", "photographs")}}]
     kept = (tmp_path / "few-steps" / "ends.safetensors").stat()
     assert load_weights(taught)[2]["distillation_steps"] == 30
 

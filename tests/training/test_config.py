@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sdk.analysis.methods import LABELS
+from sdk.errors import OptionError
 from sdk.halftoning import METHODS
 from training.config import RECIPES, Recipe, RecipeError, from_table, load_recipe, to_table
 from training.models import build
@@ -62,7 +63,10 @@ def test_fast_sees_all_methods_and_is_told_of_them() -> None:
 
 
 def test_methods_that_were_not_taught_have_no_name() -> None:
-    mix = [{"methods": ["stucki", "am-screen"], "weight": 1.0, "choose": {"serpentine": [False, True]}, "told": 0.5}]
+    mix = [
+        {"methods": ["stucki"], "weight": 1.0, "choose": {"serpentine": [False, True]}, "told": 0.5},
+        {"methods": ["am-screen"], "weight": 1.0, "told": 0.5},
+    ]
     names = from_table(Recipe, changed("data.mix", mix), "table").data.methods
     assert {name: i for i, name in enumerate(names) if name} == {label: LABELS.index(label) for label in ("stucki", "stucki, serpentine")}
     assert load_recipe("prl").data.methods == ()
@@ -162,6 +166,10 @@ def test_broken_toml(tmp_path: Path) -> None:
         ("validation", {"every": 0}, "every is 0"),
         ("validation", {"pictures": 0}, "pictures is 0"),
         ("optimiser", {"warmup_steps": -1}, "warmup_steps is -1"),
+        ("optimiser", {"clip_norm": 0.0}, "clip_norm is 0"),
+        ("optimiser", {"ema_decay": 1.5}, "ema_decay is 1.5"),
+        ("model", {"methods": 20}, "does not say how often"),
+        ("data.mix", [{"methods": ["stucki"], "weight": 1.0, "told": 0.5}], "says how often"),
         ("data.learned", [{"model": "cdh", "weight": 1.0}], None),
     ],
 )
@@ -177,3 +185,25 @@ def test_all_families_tell_their_method_or_none() -> None:
     families = [{"methods": ["bayer"], "weight": 1.0, "told": 0.5}, {"methods": ["stucki"], "weight": 1.0}]
     with pytest.raises(RecipeError, match="give each its told"):
         from_table(Recipe, changed("data.mix", families), "tiny.toml")
+
+
+def test_the_network_must_have_a_place_for_each_method() -> None:
+    table = changed("data.mix", [{"methods": ["blue-noise"], "weight": 1.0, "told": 0.5}])
+    number = LABELS.index("blue-noise") + 1
+    from_table(Recipe, table | {"model": {"methods": number}}, "tiny.toml")
+    with pytest.raises(RecipeError, match=f"numbered up to {number}"):
+        from_table(Recipe, table | {"model": {"methods": number - 1}}, "tiny.toml")
+
+
+@pytest.mark.parametrize(
+    ("family", "text"),
+    [
+        ({"methods": [], "weight": 1.0}, "needs some of each"),
+        ({"methods": ["bayer"], "weight": 0.0}, "needs some of each"),
+        ({"methods": ["stuki"], "weight": 1.0}, "Did you mean 'stucki'"),
+        ({"methods": ["bayer"], "weight": 1.0, "choose": {"sise": [2]}}, "Did you mean 'size'"),
+    ],
+)
+def test_families_that_would_fail_when_they_are_drawn(family: dict, text: str) -> None:
+    with pytest.raises(OptionError, match=text):
+        from_table(Recipe, changed("data.mix", [family]), "tiny.toml")

@@ -12,7 +12,7 @@ from torch import nn
 from sdk import metrics
 from sdk.errors import OptionError
 from training.errors import TrainingError
-from training.losses import LPIPS_EVERY, Loss, frequency, log_rmse, rmse, ssim
+from training.losses import LPIPS_EVERY, TERMS, Loss, frequency, log_rmse, rmse, ssim
 from training.models import build
 from training.perceptual import CAFFE_UNIT, DEPTHS, VggFeatures, VggLpips
 
@@ -151,3 +151,15 @@ def test_missing_or_foreign_vgg_weights_are_named(tmp_path: Path) -> None:
         VggFeatures(tmp_path / "other.npz", "conv1_1")
     with pytest.raises(OptionError, match="conv4_3"):
         VggFeatures(vgg_file(tmp_path / "vgg.npz", 10), "conv4_4")
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_terms_are_the_same_where_networks_compute_in_bf16(term: str) -> None:
+    """Of low contrast: mean squares and squared means differ by less than bf16 holds."""
+    rng = torch.Generator().manual_seed(0)
+    photo = 0.6 + 0.02 * torch.rand(2, 1, 32, 32, generator=rng)
+    restored = photo + 0.005 * torch.randn(photo.shape, generator=rng)
+    exact = Loss({term: 1.0})(nn.Identity(), restored, photo)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = Loss({term: 1.0})(nn.Identity(), restored, photo)
+    assert found.item() == pytest.approx(exact.item(), rel=1e-5)
