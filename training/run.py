@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from training.checkpoints import CHECKPOINT, WEIGHTS, began_with, begin_from, load_checkpoint, save_checkpoint, save_weights
 from training.config import Recipe
+from training.errors import TrainingError
 from training.optim import clip_gradients, make_optimisers, set_learning_rate, update_average
 
 LOG_EVERY = 50
@@ -60,16 +61,23 @@ class Run:
         self._learner, self._optimisers = network, make_optimisers(network, recipe.optimiser, rate)
         self.step = 0
         """Of the optimisers; how many were made."""
+        self._photographs: int | None = None
         self._spent = 0.0  # seconds, in earlier sessions
         if (folder / CHECKPOINT).is_file():
             progress = load_checkpoint(folder / CHECKPOINT, recipe, network, self.average, self._optimisers)
             self.step, self._spent = progress[counted], progress["seconds"]
             before = began_with(progress)
+            self._photographs = progress.get("photographs")
         self._before = before
         self.network, *self._prepared = accelerator.prepare(network, *self._optimisers)
 
     def begin(self, photographs: int, validate: Callable[[nn.Module], dict[str, float]]) -> None:
-        """The clock starts. ``photographs``: how many it learns from; ``validate``: the average -> PSNR by name, dB."""
+        """The clock starts. ``photographs``: how many it learns from, the same as before; ``validate``: the average -> PSNR by name, dB."""
+        if self._photographs not in (None, photographs):
+            raise TrainingError(
+                f"{self.folder} learnt from {self._photographs} photographs, here are {photographs}. Go on with the same --data, or give --run "
+                f"another folder (and --start-from {self.folder / WEIGHTS})."
+            )
         self._photographs, self._validate = photographs, validate
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step)
         total = None if self._minutes else self._total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_a_run_that_has_begun_starts_from_nothing_else(photos: Path, trained: Pa
     with pytest.raises(TrainingError, match=r"has begun: leave out --start-from.*--run"):
         train(TINY, photos, tmp_path, start_from=trained / WEIGHTS)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_run_goes_on_with_the_photographs_it_began_with(photos: Path, tmp_path: Path) -> None:
+    train(TINY, photos, tmp_path / "run", stop_after=2)
+    shutil.copytree(photos, tmp_path / "more")
+    for path in sorted((tmp_path / "more" / "train").iterdir())[:1]:
+        shutil.copy(path, path.with_name(f"another{path.suffix}"))
+    with pytest.raises(TrainingError, match=r"learnt from \d+ photographs, here are \d+.*same --data"):
+        train(TINY, tmp_path / "more", tmp_path / "run")
+    assert load_weights(tmp_path / "run" / WEIGHTS)[2]["steps"] == 2
 
 
 def test_a_run_goes_on_with_the_recipe_it_began_with(photos: Path, tmp_path: Path) -> None:
