@@ -75,8 +75,8 @@ class Run:
         """The clock starts. ``photographs``: how many it learns from, the same as before; ``validate``: the average -> PSNR by name, dB."""
         if self._photographs not in (None, photographs):
             raise TrainingError(
-                f"{self.folder} learnt from {self._photographs} photographs, here are {photographs}. Go on with the same --data, or give --run "
-                f"another folder (and --start-from {self.folder / WEIGHTS})."
+                f"{self.folder} learnt from {self._photographs} photographs, here are {photographs}. Go on with the same --data, or give "
+                f"--run another folder (and --start-from {self.folder / WEIGHTS})."
             )
         self._photographs, self._validate = photographs, validate
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step)
