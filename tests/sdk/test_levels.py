@@ -18,6 +18,7 @@ from sdk.analysis.methods import label_of
 from sdk.errors import ImageWriteError, OptionError
 from sdk.halftoning import METHODS, even_levels, halftone
 from sdk.halftoning.error_diffusion import KERNELS
+from sdk.metrics import psnr
 from tests.sdk.pictures import flat
 
 LEVELLED = sorted(name for name, method in METHODS.items() if "levels" in method.parameters)
@@ -153,3 +154,19 @@ def test_clumps_of_dither_noise_and_contours() -> None:
     assert of_contours is not None
     assert of_dither < 0.08 < 0.2 < of_grain < 0.4 < of_contours
     assert find_clumps([flat(85)]) is None
+
+
+# ---- restoration
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "gain"), [("bayer", {"size": 4}, 1.0), ("floyd-steinberg", {}, 1.0), ("blue-noise", {}, 0.5)]
+)
+def test_four_greys_are_restored_better_than_by_any_blur(photo: np.ndarray, method: str, parameters: dict, gain: float) -> None:
+    photo = photo[100:356, 100:356]
+    dots = halftone(photo, method, levels=4, **parameters)
+    blurred = max(psnr(cv2.GaussianBlur(dots, (0, 0), sigma), photo) for sigma in (0.7, 1.0, 1.4, 2.0))
+    auto = sdk.InverseHalftoner("auto")
+    assert psnr(auto.run(dots), photo) > blurred + gain
+    assert auto.choice is not None
+    assert auto.choice.model == "gif"

@@ -14,7 +14,7 @@ from sdk.errors import OptionError
 from sdk.images import from_unit, to_unit
 from sdk.networks import palette_room
 from sdk.networks.halftone import HalftoneNetwork
-from sdk.networks.palette_room import STRIP, cells, find_palette, keep_to_palette, repeats
+from sdk.networks.palette_room import STRIP, cells, find_palette, is_even, keep_to_palette, repeats
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,3 +178,23 @@ def test_what_a_gpu_restores_is_held_to_the_palette_too(monkeypatch: pytest.Monk
     assert changed(to_unit(network.restore(photo)), photo) < 2
     with pytest.raises(OptionError, match="palette of each picture on the CPU"):
         network.restore_in_gpu_memory(photo)
+
+
+@pytest.mark.parametrize("method", ["floyd-steinberg", "bayer", "blue-noise"])
+def test_dithers_of_a_few_even_levels_are_left_to_the_network(rgb: np.ndarray, method: str) -> None:
+    """Cut to the same levels without dither, they are not."""
+    for photo in (rgb, rgb[..., 0].copy()):
+        dots = sdk.Halftoner(method, levels=4).run(photo)
+        restored = smoothed(dots)
+        assert keep_to_palette(restored, dots) is restored
+        cut = (photo // 64 * 85).astype(np.uint8)
+        assert changed(keep_to_palette(smoothed(cut), cut), cut) < 0.9 * changed(smoothed(cut), cut)
+
+
+def test_even_levels() -> None:
+    greys = np.linspace(0, 1, 16, dtype=np.float32)[:, None]
+    assert is_even(greys)
+    assert not is_even(greys[[0, 15]])  # a halftone, which is another matter
+    assert not is_even(np.linspace(0, 1, 17, dtype=np.float32)[:, None])
+    assert not is_even(np.array([[0.0], [0.13], [0.47], [1.0]], np.float32))
+    assert is_even(np.array([[0, 0, 0], [1, 0.5, 1], [0, 1, 0]], np.float32))
