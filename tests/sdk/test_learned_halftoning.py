@@ -150,7 +150,8 @@ def test_a_model_without_noise_takes_no_seed(two_plane_onnx: Callable[[ModelMeta
 def test_describe(halftoner: sdk.Halftoner) -> None:
     described = halftoner.describe()
     assert (described["model"], described["backend"], described["needs_noise"]) == ("dots", "onnxruntime", True)
-    assert sdk.Halftoner("am-screen", lpi=60).describe() == {"method": "am-screen", "lpi": 60, "dpi": 600.0, "angle": 45.0, "dot": "round"}
+    defaults = {"dpi": 600.0, "angle": 45.0, "dot": "round", "levels": 2}
+    assert sdk.Halftoner("am-screen", lpi=60).describe() == {"method": "am-screen", "lpi": 60, **defaults}
 
 
 # Methods of the table
