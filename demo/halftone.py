@@ -98,11 +98,12 @@ def _take_example(request: gr.Request) -> str:
 def _parameter_field(name: str, default: Any) -> Block:
     visible = name in METHODS[FIRST].parameters
     label = name.replace("lpi", "lines per inch (lpi)").replace("dpi", "resolution (dpi)")
+    value = default if visible else None
     if isinstance(default, bool):
         return gr.Checkbox(default, label=label, visible=visible)
     if isinstance(default, str):
-        return gr.Dropdown(list(CHOICES[name]), value=None, label=label, visible=visible)
-    return gr.Number(None, label=label, visible=visible, precision=0 if isinstance(default, int) else None, min_width=120)
+        return gr.Dropdown(list(CHOICES[name]), value=value, label=label, visible=visible)
+    return gr.Number(value, label=label, visible=visible, precision=0 if isinstance(default, int) else None, min_width=120)
 
 
 def _show_parameters(method: str) -> list[Any]:
