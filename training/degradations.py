@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from sdk.analysis.methods import LABELS, label_of, method_number
-from sdk.errors import OptionError, nearest
+from sdk.errors import OptionError
 from sdk.halftoner import Halftoner
 from sdk.halftoning import halftone, method_named
 from sdk.images import to_unit
@@ -51,10 +51,7 @@ class HalftoneFamily:
         if not self.methods or not self.weight > 0:
             raise OptionError(f"A family of halftones has methods {list(self.methods)} and weight {self.weight:g}; it needs some of each.")
         for name in self.methods:
-            known = method_named(name).parameters
-            for key in (*self.choose, *self.between):
-                if key not in known:
-                    raise OptionError(f"Method {name!r} has no parameter {key!r}.{nearest(key, known)}")
+            method_named(name).check_names((*self.choose, *self.between))
 
     @property
     def labels(self) -> set[str]:

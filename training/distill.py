@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +155,7 @@ def distill(
     loss_of = Distillation(config.weights, vgg or data / VGG_WEIGHTS).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = validation_set(data / "val", recipe, size_multiple_of(student, recipe))
     places = [(sampler, step) for sampler in config.samplers for step in range(sampler)]
-
-    def scores(average: nn.Module) -> dict[str, float]:
-        return validate(average, examples, device, recipe)
-
-    run.begin(photographs, scores)
+    run.begin(photographs, partial(validate, examples=examples, device=device, recipe=recipe))
     while run.goes_on():
         rng = np.random.default_rng((recipe.data.seed, run.step))
         rows = torch.from_numpy(rng.integers(len(kept["ends"]), size=config.batch))

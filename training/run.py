@@ -1,7 +1,7 @@
 """A run: a network that learns step by step within a budget, is kept in a folder, and goes on from there where it stopped.
 
 >>> run = Run(folder, recipe, network, accelerator, minutes=90)
->>> run.begin(photographs)
+>>> run.begin(photographs, validate)
 >>> while run.goes_on():
 ...     run.learn(loss_of(run.network, ...))
 >>> run.end()
@@ -55,7 +55,9 @@ class Run:
         save_every: float = 180,
     ):
         self.folder, self._recipe, self._accelerator = folder, recipe, accelerator
-        self._minutes, self._total, self._counted, self._save_every = minutes, steps or recipe.steps, counted, save_every
+        self._minutes, self._counted, self._save_every = minutes, counted, save_every
+        self.total = None if minutes else steps or recipe.steps
+        """Steps of the budget; None: the clock decides."""
         before = begin_from(network, start_from, folder) if start_from else before or {}
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self._learner, self._optimisers = network, make_optimisers(network, recipe.optimiser, rate)
@@ -80,13 +82,12 @@ class Run:
             )
         self._photographs, self._validate = photographs, validate
         self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step)
-        total = None if self._minutes else self._total
-        self._bar = tqdm(total=total, initial=self.step, desc=self._recipe.name, unit="step", dynamic_ncols=True)
+        self._bar = tqdm(total=self.total, initial=self.step, desc=self._recipe.name, unit="step", dynamic_ncols=True)
         self._started = self._saved = time.monotonic()
 
     def goes_on(self) -> bool:
         """Whether the budget has another step; then its learning rates are set, and what it draws depends on its number alone."""
-        elapsed = self._seconds() / (60 * self._minutes) if self._minutes else self.step / self._total
+        elapsed = self._seconds() / (60 * self._minutes) if self._minutes else self.step / (self.total or 1)
         if elapsed >= 1:
             return False
         set_learning_rate(self._prepared, self._recipe.optimiser.warmup_steps, self.step, elapsed)

@@ -8,10 +8,10 @@ uninterrupted one; with --minutes the schedule follows the clock.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from training.arguments import add_training
@@ -24,6 +24,9 @@ from training.perceptual import VGG_WEIGHTS
 from training.precision import accelerated
 from training.run import Run
 from training.validation import size_multiple_of, validate, validation_set
+
+ENDLESS = 10**9
+"""Steps, where the clock decides."""
 
 
 def train(
@@ -50,14 +53,10 @@ def train(
     run = Run(folder, recipe, network, accelerator, minutes=minutes, steps=steps, start_from=start_from, save_every=save_every)
     loss_of = Loss(recipe.loss.weights, recipe.loss.layer, vgg or data / VGG_WEIGHTS).to(device)
     examples = validation_set(data / "val", recipe, size_multiple_of(network, recipe))
-
-    def scores(average: nn.Module) -> dict[str, float]:
-        return validate(average, examples, device, recipe)
-
-    last = steps or (10**9 if minutes else recipe.steps)
+    last = run.total or ENDLESS
     pairs = Pairs.of(data / "train", recipe.data, last, recipe.model.get("planes", 1))
     batches = DataLoader(Subset(pairs, range(run.step, last)), batch_size=None, num_workers=workers, persistent_workers=workers > 0)
-    run.begin(len(pairs.photos), scores)
+    run.begin(len(pairs.photos), partial(validate, examples=examples, device=device, recipe=recipe))
     for halftones, photos in accelerator.prepare(batches):
         if not run.goes_on() or (stop_after is not None and run.step >= stop_after):
             break

@@ -4,7 +4,7 @@
 AM screen, period 3.30 px at 46 degrees (91 lpi at 300 dpi), confidence 0.97
 
 The levels are counted first. Two of them are judged by their dots (``two_levels``), a few by their grid and dither
-(``levels``); everything else by the peaks of its mean spectrum (``screens``). Large pages are judged by some of their
+(``levels``, ``dither``); everything else by the peaks of its mean spectrum (``screens``). Large pages are judged by some of their
 full-resolution windows, those with the most texture.
 """
 
@@ -84,7 +84,7 @@ def _judge(pixels: np.ndarray) -> Analysis:
         small = repeated.undo(pixels)
         found = _judge(small)
         # Drawings in large pixels are few-coloured as well, and look as they shall.
-        if found.is_two_level or (found.kind == "palette" and is_dithered([from_unit(to_unit(small), np.uint8)])):
+        if found.is_two_level or (found.kind == "palette" and is_dithered(small)):
             return replace(found, enlarged=repeated.times)
     if (smeared := find_smeared_levels(pixels)) and find_repetition(dots := smeared.spread(pixels)):
         found = _judge(dots)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from sdk.analysis.levels import block_means, distinct_levels
+from sdk.images import from_unit, to_unit
 
 AROUND, WITHIN = 7, 3
 """px; clumps are looked for around each pixel, by the means of smaller squares."""
@@ -57,9 +58,9 @@ def find_dither(windows: Sequence[np.ndarray]) -> Dither:
     return Dither(float(np.median(shares)), float(np.percentile(ratios, 75)), float(np.median(np.concatenate(contours))))
 
 
-def is_dithered(windows: Sequence[np.ndarray]) -> bool:
-    """Whether uint8 HxW or HxWx3 windows have a few levels a channel and, surely, dither between them."""
-    clumps = find_clumps(windows)
+def is_dithered(pixels: np.ndarray) -> bool:
+    """Whether HxW or HxWx3 of any accepted dtype have a few levels a channel and, surely, dither between them."""
+    clumps = find_clumps([from_unit(to_unit(pixels), np.uint8)])
     return clumps is not None and clumps < CLUMPED
 
 

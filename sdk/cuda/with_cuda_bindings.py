@@ -105,9 +105,8 @@ class CudaBindingsDriver(Driver):
         try:
             enqueue()
         except BaseException:
-            status, graph = cu.cuStreamEndCapture(
-                self._stream
-            )  # whatever it says: the stream must leave this state, and the first error counts
+            # Whatever it says: the stream must leave this state, and the first error counts.
+            status, graph = cu.cuStreamEndCapture(self._stream)
             if status == cu.CUresult.CUDA_SUCCESS:
                 cu.cuGraphDestroy(graph)
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,6 +45,12 @@ class Method:
         bound = self.apply.keywords if isinstance(self.apply, partial) else {}
         parameters = inspect.signature(self.apply).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in bound}
+
+    def check_names(self, given: Iterable[str]) -> None:
+        """``OptionError`` where a parameter of such a name is none of its own."""
+        known = self.parameters
+        if unknown := sorted(set(given) - known.keys()):
+            raise OptionError(f"Method {self.name!r} has no parameter {unknown[0]!r}.{nearest(unknown[0], known)}")
 
 
 def even_levels(count: int) -> np.ndarray:
@@ -164,9 +170,7 @@ def halftone(image: np.ndarray, name: str, **parameters: Any) -> np.ndarray:
     dtype given, which may be uint16).
     """
     method, image = method_named(name), np.asarray(image)
-    unknown = sorted(parameters.keys() - method.parameters.keys())
-    if unknown:
-        raise OptionError(f"Method {name!r} has no parameter {unknown[0]!r}.{nearest(unknown[0], method.parameters)}")
+    method.check_names(parameters)
     for key, value in parameters.items():
         _check_kind(name, key, value, method.parameters[key])
     accepted = (np.uint8, np.uint16) if method.keeps_16_bits else (np.uint8,)

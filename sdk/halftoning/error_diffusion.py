@@ -14,8 +14,6 @@ import numpy as np
 
 from sdk.errors import MissingDependencyError
 
-BLACK_AND_WHITE = np.array([0, 255], np.uint8)
-
 
 @dataclass(frozen=True)
 class Kernel:
@@ -47,8 +45,8 @@ KERNELS = {
 }
 
 
-def diffuse(grey: np.ndarray, kernel: Kernel, serpentine: bool = False, levels: np.ndarray = BLACK_AND_WHITE) -> np.ndarray:
-    """Halftone uint8 HxW ``grey`` to ``levels`` (ascending); returns uint8 HxW. ``serpentine`` reads every second row backwards."""
+def diffuse(grey: np.ndarray, kernel: Kernel, serpentine: bool, levels: np.ndarray) -> np.ndarray:
+    """Halftone uint8 HxW ``grey`` to ``levels`` (uint8, ascending); returns uint8 HxW. ``serpentine`` reads every second row backwards."""
     midway = (levels[1:].astype(int) + levels[:-1]) / 2
     nearest = levels[np.searchsorted(midway, np.arange(256) - 0.5)]  # white begins at 129, as Pillow has it, not at 128
     return _compiled_loop()(np.ascontiguousarray(grey), kernel.taps(), kernel.divisor, serpentine, nearest)

@@ -86,7 +86,7 @@ class HalftoneNetwork(Network):
             return self._restore_dots(pixels, analysis, seed)
         if self._keeps_to_palettes and (repeated := find_repetition(pixels)):
             small = repeated.undo(pixels)
-            if is_dithered([from_unit(to_unit(small), np.uint8)]):  # and no drawing in large pixels
+            if is_dithered(small):  # and no drawing in large pixels
                 return repeated.enlarge(self.restore_as_it_is(small, analysis, seed), *pixels.shape[:2])
         return self.restore_as_it_is(pixels, analysis, seed)
 

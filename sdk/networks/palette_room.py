@@ -30,7 +30,7 @@ import numpy as np
 from sdk.analysis.dither import is_dithered
 from sdk.analysis.levels import MOSTLY, distinct_colors, distinct_levels, regular_grid
 from sdk.files.few_colors import color_codes
-from sdk.images import as_8_bits, from_unit, to_unit
+from sdk.images import as_8_bits, to_unit
 
 WINDOW = 7
 """px; around a pixel, for all that is measured there."""
@@ -69,7 +69,7 @@ def keep_to_palette(restored: np.ndarray, given: np.ndarray) -> np.ndarray:
     if is_halftone(colors, np.bincount(index.ravel(), minlength=len(colors))):
         return restored
     middle = tuple(slice(max(0, extent - LOOKED_AT) // 2, (extent + LOOKED_AT) // 2) for extent in index.shape)
-    if is_even(colors) and is_dithered([from_unit(to_unit(given[middle]), np.uint8)]):
+    if is_even(colors) and is_dithered(given[middle]):
         return restored
     room = None if repeats(restored[middle] - to_unit(given[middle])) else cells(colors)
     kept = np.empty_like(restored)
