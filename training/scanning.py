@@ -1,4 +1,4 @@
-"""Scan a print: optics, sampling, enlargement, sharpening, noise, JPEG, cutting to two levels.
+"""Scan a print: optics, sampling, straightening, enlargement, tone curve, sharpening, noise, JPEG, cutting to two levels.
 
 ``PrintScan`` is the whole way from a photograph to (its printed and scanned halftone, the tone on that paper).
 """
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from sdk.images import from_unit
-from training.printing import Print, PrintConfig, Range, enlarge, print_photo, shrink, smooth_noise
+from training.printing import Print, PrintConfig, Range, enlarge, log_uniform, print_photo, shrink, smooth_noise
 
 ENLARGEMENTS = (cv2.INTER_CUBIC, cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_NEAREST_EXACT)
 """How scans are enlarged, the usual ways oftener; all leave the picture in its place, which ``INTER_NEAREST`` does not."""
@@ -25,9 +25,19 @@ class ScanConfig:
     """Standard deviation of the optics' point spread."""
     aliased: float
     """Chance that each pixel sees one point of the (blurred) sheet instead of its whole area."""
+    skewed: float
+    """Chance that the sheet lay askew, and the scan was turned straight again by interpolation."""
+    skew: Range
+    """By how many degrees, to either side."""
+    perspective: Range
+    """How much one edge of a sheet askew is longer than the other, as a share: of books and of pages that a camera took."""
     enlarged: float
     """Chance that somebody enlarged the scan afterwards."""
     enlargement: Range
+    curved: float
+    """Chance of a tone curve, value ** gamma."""
+    gamma: Range
+    """Drawn log-uniformly."""
     sharpened: float
     """Chance of an unsharp mask."""
     sharpening: Range
@@ -81,11 +91,15 @@ class PrintScan:
         scan = _optics(printed, config, rng)
         if rng.random() < config.grey:
             scan, tone = (_grey(image) for image in (scan, tone))
+        if rng.random() < config.skewed:
+            scan, tone = _straightened(scan, tone, config, rng)
         if factor > 1:
             if rng.random() < 0.5:
                 scan = _maybe_jpeg(scan, config, rng)
             scan = cv2.resize(scan, (width, height), interpolation=ENLARGEMENTS[rng.integers(len(ENLARGEMENTS))])
             tone = cv2.resize(tone, (width, height), interpolation=cv2.INTER_CUBIC)
+        if rng.random() < config.curved:
+            scan, tone = _curved(scan, tone, log_uniform(*config.gamma, rng))
         scan = _electronics(scan, config, rng)
         if rng.random() < config.thresholded:
             scan, tone = _cut(scan, tone, rng.uniform(*config.threshold))
@@ -120,6 +134,35 @@ def _optics(printed: Print, config: ScanConfig, rng: np.random.Generator) -> np.
 def _points(image: np.ndarray, factor: int) -> np.ndarray:
     """The value in the centre of each factor x factor block, which lies between samples where the factor is even."""
     return cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_CUBIC)
+
+
+def _straightened(scan: np.ndarray, tone: np.ndarray, config: ScanConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Both as a turn and a perspective bend them about their middle; interpolation blurs the dots here, and leaves them there."""
+    height, width = scan.shape[:2]
+    angle = np.deg2rad(rng.uniform(*config.skew) * rng.choice((-1, 1)))
+    lean = rng.uniform(*config.perspective) * rng.choice((-1, 1))
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (width / 2, height / 2)
+    turned = corners @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    bent = turned * (1 + lean / 2 * np.sign(corners[:, [rng.integers(2)]]))
+    middle = np.array([width - 1, height - 1]) / 2
+    before, after = ((points + middle).astype(np.float32) for points in (corners, bent))
+    matrix = cv2.getPerspectiveTransform(before, after)
+    ways = (cv2.INTER_LINEAR, cv2.INTER_CUBIC)[rng.integers(2)], cv2.INTER_CUBIC
+    scan, tone = (
+        cv2.warpPerspective(image, matrix, (width, height), flags=way, borderMode=cv2.BORDER_REFLECT_101)
+        for image, way in zip((scan, tone), ways)
+    )
+    return scan, tone
+
+
+def _curved(scan: np.ndarray, tone: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both by a tone curve. That of the mean is not the mean of the curve: over dots, the tone moves by a parabola between ink and
+    paper, as with dot gain, here the one that fits the scan best."""
+    curved, mean = (np.clip(image, 0, 1) ** np.float32(gamma) for image in (scan, tone))
+    ink, paper = scan.min(axis=(0, 1)), scan.max(axis=(0, 1))
+    parabola = np.clip(tone - ink, 0, None) * np.clip(paper - tone, 0, None)
+    gain = ((curved - mean) * parabola).sum(axis=(0, 1)) / ((parabola**2).sum(axis=(0, 1)) + 1e-6)
+    return curved, mean + gain * parabola
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

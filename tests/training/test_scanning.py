@@ -25,7 +25,7 @@ def simulate() -> PrintScan:
 @pytest.fixture(scope="module")
 def clean(simulate: PrintScan) -> PrintScan:
     """Printing with every ink and screen, scanned without noise, coding or cutting."""
-    optics = replace(simulate.scan, aliased=0, enlarged=0, sharpened=0, noise=(0, 0), jpeg=0, thresholded=0, grey=0)
+    optics = replace(simulate.scan, aliased=0, skewed=0, enlarged=0, curved=0, sharpened=0, noise=(0, 0), jpeg=0, thresholded=0, grey=0)
     return replace(simulate, unscreened=0, print=replace(simulate.print, dots=AM_DOTS), scan=optics)
 
 
@@ -58,6 +58,17 @@ def test_target_is_the_local_mean_of_the_dots(clean: PrintScan, colour: np.ndarr
     assert np.abs(scan - tone).mean() > np.abs(difference).mean(), "there are no dots"
 
 
+@pytest.mark.parametrize("gamma", [0.6, 1.6])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tone_curve_moves_the_target_as_it_moves_the_dots(clean: PrintScan, colour: np.ndarray, seed: int, gamma: float) -> None:
+    """Soft dots and optics leave values between ink and paper, whose curve is not that of their mean."""
+    curved = replace(clean, scan=replace(clean.scan, curved=1.0, gamma=(gamma, gamma), blur=(0.8, 0.8)))
+    (scan, tone), plain = (simulate(colour, np.random.default_rng(seed), period=4.0) for simulate in (curved, clean))
+    wide = lambda image: cv2.GaussianBlur(image, (0, 0), 8)[16:-16, 16:-16]  # noqa: E731
+    assert np.abs(wide(scan) - wide(tone)).mean() < 0.012
+    assert np.abs(wide(scan) - wide(plain[0])).mean() > 0.03, "nothing was curved"
+
+
 @pytest.mark.parametrize(("period", "seed"), [(2.6, 0), (3.3, 1), (4.7, 2), (6.1, 3), (9.0, 4), (12.5, 5)])
 def test_screens_have_the_period_asked_for(clean: PrintScan, period: float, seed: int) -> None:
     inks = replace(clean.print, inks={"black": 1.0}, dots={"round": 1.0}, lettering=0, warp=(0, 0))
@@ -76,17 +87,32 @@ def test_without_a_screen_nothing_but_optics_happens(clean: PrintScan, colour: n
 
 
 @pytest.mark.parametrize("period", [2.0, 4.0, 8.0], ids="period {}".format)
-@pytest.mark.parametrize("aliased", [0.0, 1.0], ids=["areas", "points"])
-def test_scan_and_target_lie_on_each_other(clean: PrintScan, colour: np.ndarray, aliased: float, period: float) -> None:
+@pytest.mark.parametrize("way", [{}, {"aliased": 1.0}, {"skewed": 1.0}], ids=["areas", "points", "skewed"])
+def test_scan_and_target_lie_on_each_other(clean: PrintScan, colour: np.ndarray, way: dict, period: float) -> None:
     """Oversampling is 4, 3 and 2 at these periods: the centre of a pixel lies between samples, or on one."""
     printing = replace(clean.print, lettering=0, misregistration=0)
-    simulate = replace(clean, unscreened=1.0, print=printing, scan=replace(clean.scan, aliased=aliased))
+    simulate = replace(clean, unscreened=1.0, print=printing, scan=replace(clean.scan, **way))
     for seed in range(6):
         pair = simulate.pair(colour, np.random.default_rng(seed), period)[:2]
         scan, tone = (cv2.GaussianBlur(image[..., 1], (0, 0), 2)[8:-8, 8:-8] for image in pair)
         slopes = np.stack([slope.ravel() for slope in np.gradient(tone)], axis=1)
         shift = np.linalg.lstsq(slopes, (tone - scan).ravel())[0]
         assert np.hypot(*shift) < 0.06, seed
+
+
+def test_sheets_askew_are_turned_and_bent(clean: PrintScan, colour: np.ndarray) -> None:
+    """By 3 degrees about the middle, to one side or the other."""
+    plain = replace(clean, unscreened=1.0, detail=(0, 0), print=replace(clean.print, inks={"black": 1.0}, lettering=0))
+    askew = replace(plain, scan=replace(clean.scan, skewed=1.0, skew=(3, 3), perspective=(0, 0)))
+    straight, turned = (simulate(colour, np.random.default_rng(7))[1] for simulate in (plain, askew))
+    height, width = colour.shape[:2]
+    found = [
+        cv2.warpAffine(straight, cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1), (width, height))
+        for angle in (-3, 3)
+    ]
+    inside = slice(16, -16), slice(16, -16)
+    errors = [np.abs(image - turned)[inside].mean() for image in (*found, straight)]
+    assert min(errors[:2]) < 0.1 * errors[2], errors
 
 
 @pytest.mark.parametrize("interpolation", sorted(set(ENLARGEMENTS)))
