@@ -50,7 +50,10 @@ def download_button(label: str, elem_id: str) -> gr.DownloadButton:
 
 def model_menu() -> gr.Dropdown:
     choices = [("auto: look at the picture first", "auto"), *((name, name) for name in released_for("inverse-halftoning"))]
-    info = "fast: clean 1-bit dithers. prl: Floyd-Steinberg, slow. gif: few colours. scan: scans of print. auto takes the right one."
+    info = (
+        "auto takes the right one. fast: clean 1-bit dithers. prl: Floyd-Steinberg, slow. colour: colour dithers. gif: few colours. "
+        "scan: scans of print. cdh-Nstep: error diffusion, sharper, with a seed."
+    )
     return gr.Dropdown(choices, value="auto", label="Model", info=info)
 
 

@@ -102,7 +102,8 @@ def _parameter_field(name: str, default: Any) -> Block:
     if isinstance(default, bool):
         return gr.Checkbox(default, label=label, visible=visible)
     if isinstance(default, str):
-        return gr.Dropdown(list(CHOICES[name]), value=value, label=label, visible=visible)
+        own = name == "palette"  # colours of one's own are written into the field
+        return gr.Dropdown(list(CHOICES[name]), value=value, label=label, visible=visible, allow_custom_value=own)
     return gr.Number(value, label=label, visible=visible, precision=0 if isinstance(default, int) else None, min_width=120)
 
 

@@ -19,7 +19,7 @@ import gradio as gr
 from PIL import Image, ImageSequence
 
 from sdk.errors import InverseHalftonerError
-from sdk.files import DECODERS
+from sdk.files import decoders_for
 
 UPLOAD_LIMIT = "50mb"
 MOST_MEGAPIXELS = 50
@@ -123,7 +123,9 @@ def _megapixels(path: Path) -> float:
     """Of all pages together; infinite where Pillow refuses to look."""
     megapixels = 0.0
     try:
-        image = Image.open(path, formats=DECODERS)
+        with path.open("rb") as file:
+            decoders = decoders_for(file.read(256))
+        image = Image.open(path, formats=decoders)
     except Image.DecompressionBombError:
         return math.inf
     except Exception:  # what cannot be opened is the SDK's to explain

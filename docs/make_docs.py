@@ -72,8 +72,8 @@ HALFTONING_NOTES = """
 - Colour is halftoned channel by channel, with the same mask and the same angle for each; `--grey`, `grey=True` makes one plane of it.
 - Of more than two `levels` a channel, which are evenly spread (the 4 greys of the first handheld consoles, the 16 of e-paper), dots are
   uint8: `--method bayer --set size=4 --set levels=4`; for inks of other colours, `--method palette --set palette=#000000,#ffffff,#cc0000`.
-- Alpha stays as it is, in a file or PIL image, and hidden colours are halftoned as well; composite onto paper first if dots shall end
-  there.
+- Alpha stays as it is, in a file or PIL image, and hidden colours are halftoned as well; composite onto paper first if none shall
+  show where it is transparent.
 - Error diffusion counts as Pillow does (Floyd-Steinberg is its `convert("1")`, pixel for pixel): errors are cut to whole levels on their
   way, so tones are a little off, and greys of one or two levels may lose all their dots.
 - An AM screen is one for the printer's resolution, `dpi`, which the result is given, whatever the photograph's was: a dot has dpi / lpi px,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.chart import draw
+from export.rows import ceiling_of, gflop_per_s, intensity, megapixels, pictures, runner
 from sdk.files.whole_files import write_whole
 
 BUSY = 0.05
@@ -88,7 +89,7 @@ def _machine(book: dict[str, Any]) -> list[str]:
         by_reason.setdefault(reason, []).append(f"{Path(model).name} on any")
     if book["skipped"] or by_reason:
         for row in book["skipped"]:
-            title = f"{row['model']} on {row['runtime']}, {row['device']} {row['precision']}, {pictures(row)}"
+            title = f"{row['model']} on {runner(row)}, {pictures(row)}"
             by_reason.setdefault(row["reason"], []).append(title)
         listed = [
             f"- {'; '.join(titles[:2])}{f' and {len(titles) - 2} more' if len(titles) > 2 else ''}: {_one_line(reason)}"
@@ -105,7 +106,7 @@ def _compared(row: dict[str, Any]) -> tuple[int, ...]:
 
 def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str, Any], name_threads: bool) -> str:
     whole, network = row["end_to_end"], row["network"]
-    runs_on = f"{row['runtime']}, {row['device']} {row['precision']}" + (f", {row['threads']} threads" if name_threads else "")
+    runs_on = runner(row) + (f", {row['threads']} threads" if name_threads else "")
     cells = [row["model"], runs_on + ("*" if row["other_work"] > BUSY else ""), pictures(row)]
     if whole:
         speed = f"{first['end_to_end']['p50_s'] / whole['p50_s']:.2f}" if first else ""
@@ -125,30 +126,6 @@ def _line(row: dict[str, Any], first: dict[str, Any] | None, ceilings: dict[str,
     shares = [row["gflop"] / part["p50_s"] / ceiling for part in (network, whole) if part] if ceiling and row["gflop"] else []
     cells += [f"{reached:,.0f}" if reached else "", " / ".join(f"{share:.0%}" for share in shares)]
     return f"| {' | '.join(cells)} |"
-
-
-def pictures(row: dict[str, Any]) -> str:
-    return f"{'' if row['batch'] == 1 else str(row['batch']) + ' x '}{row['size']}x{row['size']}"
-
-
-def megapixels(row: dict[str, Any]) -> float:
-    return row["batch"] * row["size"] ** 2 / 1e6
-
-
-def intensity(row: dict[str, Any]) -> float:
-    """Floating-point operations a byte moved."""
-    return row["gflop"] * 1e3 / row["mb"]
-
-
-def gflop_per_s(row: dict[str, Any]) -> float | None:
-    """Of the network alone."""
-    return row["gflop"] / row["network"]["p50_s"] if row["network"] and row["gflop"] else None
-
-
-def ceiling_of(row: dict[str, Any], ceilings: dict[str, Any]) -> float | None:
-    """GFLOP/s of a matrix product on that device in that precision, where it was measured."""
-    where = f"cpu, {row['threads']} threads" if row["device"] == "cpu" else row["device"]
-    return ceilings.get(where, {}).get(row["precision"], {}).get("gflop_per_s")
 
 
 def _one_line(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from export.rows import gflop_per_s, intensity, megapixels, pictures, runner
 from sdk.errors import MissingDependencyError
 from sdk.files.whole_files import write_whole
 
@@ -23,7 +24,7 @@ def draw(books: list[dict[str, Any]], target: Path) -> None:
     except ImportError as error:
         raise MissingDependencyError("The chart needs matplotlib: pip install 'inverse-halftoner[export]'.") from error
     books = [book for book in books if book["rows"]]
-    runners = list(dict.fromkeys(_runner(row) for book in books for row in book["rows"]))
+    runners = list(dict.fromkeys(runner(row) for book in books for row in book["rows"]))
     figure = Figure(figsize=(13, 5.5 * max(1, len(books))), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     from matplotlib import colormaps
@@ -38,10 +39,6 @@ def draw(books: list[dict[str, Any]], target: Path) -> None:
     write_whole(target, picture.getvalue())
 
 
-def _runner(row: dict[str, Any]) -> str:
-    return f"{row['runtime']}, {row['device']} {row['precision']}"
-
-
 def _speed(axes: Any, book: dict[str, Any], colours: dict[str, Any]) -> None:
     """Megapixels a second of the largest pictures, one at a time where that was measured."""
     rows = [row for row in book["rows"] if row["end_to_end"]]
@@ -51,11 +48,11 @@ def _speed(axes: Any, book: dict[str, Any], colours: dict[str, Any]) -> None:
     batch = min(row["batch"] for row in rows if row["size"] == size)
     rows = [row for row in rows if (row["size"], row["batch"]) == (size, batch)][::-1]
     places = np.arange(len(rows))
-    speeds = [batch * size**2 / 1e6 / row["end_to_end"]["p50_s"] for row in rows]
-    axes.barh(places, speeds, color=[colours[_runner(row)] for row in rows])
+    speeds = [megapixels(row) / row["end_to_end"]["p50_s"] for row in rows]
+    axes.barh(places, speeds, color=[colours[runner(row)] for row in rows])
     axes.bar_label(axes.containers[0], [f" {speed:.2f}" for speed in speeds], fontsize=8)
-    axes.set_yticks(places, [f"{row['model']}: {_runner(row)}" for row in rows], fontsize=8)
-    axes.set_xlabel(f"Mpx/s, end to end, {'' if batch == 1 else f'{batch} x '}{size}x{size} px")
+    axes.set_yticks(places, [f"{row['model']}: {runner(row)}" for row in rows], fontsize=8)
+    axes.set_xlabel(f"Mpx/s, end to end, {pictures(rows[0])} px")
     axes.set_xmargin(0.12)
     axes.set_title(book["machine"], fontsize=9, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
@@ -63,18 +60,17 @@ def _speed(axes: Any, book: dict[str, Any], colours: dict[str, Any]) -> None:
 
 def _roofline(axes: Any, book: dict[str, Any], colours: dict[str, Any]) -> None:
     """GFLOP/s over FLOP a byte, both logarithmic; the roofs are the measured matrix products and the measured memory."""
-    rows = [row for row in book["rows"] if row["network"] and row["gflop"]]
+    rows = [row for row in book["rows"] if gflop_per_s(row)]
     if not rows:
         return axes.set_axis_off()
     models = dict(zip(dict.fromkeys(row["model"] for row in rows), cycle(MARKERS)))
-    intensities = [row["gflop"] * 1e3 / row["mb"] for row in rows]
-    for row, intensity in zip(rows, intensities):
-        reached = row["gflop"] / row["network"]["p50_s"]
+    intensities = [intensity(row) for row in rows]
+    for row, flop_per_byte in zip(rows, intensities):
         axes.plot(
-            intensity,
-            reached,
+            flop_per_byte,
+            gflop_per_s(row),
             models[row["model"]],
-            color=colours[_runner(row)],
+            color=colours[runner(row)],
             markersize=7,
             markeredgecolor="black",
             markeredgewidth=0.4,
@@ -89,8 +85,8 @@ def _roofline(axes: Any, book: dict[str, Any], colours: dict[str, Any]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="FLOP a byte moved (estimate)", ylabel="GFLOP/s, network only")
     for name, marker in models.items():
         axes.plot([], [], marker, color="0.4", label=name)
-    for runner in dict.fromkeys(_runner(row) for row in rows):
-        axes.plot([], [], "s", color=colours[runner], label=runner)
+    for title in dict.fromkeys(runner(row) for row in rows):
+        axes.plot([], [], "s", color=colours[title], label=title)
     axes.legend(fontsize=7, loc="upper left")
     axes.grid(which="major", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)

@@ -31,13 +31,14 @@ from sdk.halftoning import halftone
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.metrics import psnr
-from sdk.networks.tiling import padded
+from sdk.networks.halftone import expects_clean_dots
 from sdk.onnx_file import read_props
 from sdk.onnx_precision import in_precision, precision_of
+from sdk.tiling import padded
 from training.arguments import count
 from training.config import Recipe, load_recipe
 from training.data import evenly, photo_paths, read_grey, read_rgb
-from training.degradations import HalftoneFamily, degrade, with_method
+from training.degradations import degrade, with_method
 from training.errors import TrainingError, said_plainly
 from training.results import write_json
 
@@ -80,14 +81,14 @@ class Cost:
         return f"{self.variant:.3f} dB, {self.lost:+.3f} dB lost of {self.fp32:.3f} dB; {self.against_fp32:.2f} dB against fp32"
 
 
-def crops(folder: Path, recipe: Recipe, metadata: ModelMetadata, count: int, side: int, seed: int = 0) -> list[Pair]:
+def crops(folder: Path, recipe: Recipe, metadata: ModelMetadata, number: int, side: int, seed: int = 0) -> list[Pair]:
     """One of ``side`` px from each of evenly chosen photographs, degraded as in training."""
     side, rng = padded(side, metadata.size_multiple), np.random.default_rng(seed)
     photos = [photo for path in photo_paths(folder) if min((photo := _read(path, metadata)).shape[:2]) >= side]
     if not photos:
         raise PrecisionError(f"No photograph in {folder} is at least {side}x{side} px.")
     pairs = []
-    for photo in evenly(photos, count):
+    for photo in evenly(photos, number):
         top, left = (int(rng.integers(extent - side + 1)) for extent in photo.shape[:2])
         pairs.append(_pair(photo[top : top + side, left : left + side], recipe, metadata, rng))
     return pairs
@@ -96,8 +97,7 @@ def crops(folder: Path, recipe: Recipe, metadata: ModelMetadata, count: int, sid
 def whole_pictures(folder: Path, recipe: Recipe, metadata: ModelMetadata) -> list[Pair]:
     """Of a test set: by Floyd-Steinberg for models of 1-bit halftones, as their tables have it; for the others as in training."""
     rng = np.random.default_rng(0)
-    first = recipe.data.families[0]
-    plain = metadata.input_color == "grey" and isinstance(first, HalftoneFamily) and first.methods[0] == "floyd-steinberg"
+    plain = metadata.input_color == "grey" and expects_clean_dots(metadata)
     pairs = []
     for path in photo_paths(folder):
         photo = _read(path, metadata)
@@ -197,7 +197,7 @@ def make(model: str, data: Path, output: Path, recipe_name: str | None, precisio
     for precision in precisions:
         facts = replace(metadata, name=f"{metadata.name}_{precision}", precision=precision, parity_max_abs_diff=None)
         if precision == "int8":
-            calibration, checks = (crops(data / "val", recipe, metadata, count, 128, seed) for seed, count in enumerate((32, 12)))
+            calibration, checks = (crops(data / "val", recipe, metadata, number, 128, seed) for seed, number in enumerate((32, 12)))
             variant, keep = make_int8(graph, calibration, checks, threads)
             encoded = variant.SerializeToString()
             run, by = int8_runner(encoded, threads)

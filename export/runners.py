@@ -189,14 +189,14 @@ def measure(case: Case) -> dict[str, Any]:
 
 def end_to_end_call(backend: Backend, metadata: ModelMetadata, case: Case) -> Callable[[], object]:
     """The pictures of a batch through the SDK; ``ModelError`` for tasks that nothing here runs."""
-    model, rng = cast(Any, backend), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     if metadata.task == "inverse-halftoning":
         dots = [(rng.random((case.size, case.size)) > 0.5).astype(np.uint8) * 255 for _ in range(case.batch)]
-        restorer = sdk.InverseHalftoner(model)
+        restorer = sdk.InverseHalftoner(backend)
         return lambda: restorer.run_batch(dots)
     if metadata.task == "bit-depth-expansion":
         levels = [rng.integers(0, 8, (case.size, case.size, 3), np.uint8) * 32 for _ in range(case.batch)]
-        expander = sdk.BitDepthExpander(model)
+        expander = sdk.BitDepthExpander(backend)
         return lambda: expander.run_batch(levels, bits=3)
     raise ModelError(f"the benchmark makes no pictures for {metadata.task}")
 

@@ -21,7 +21,7 @@ from torch import nn
 from torch.export import Dim
 
 from export.exported import as_exported
-from export.verify import Inputs, measure_halo, verify
+from export.verify import measure_halo, verify
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.errors import nearest
 from sdk.files.whole_files import write_whole
@@ -31,6 +31,7 @@ from training.config import RECIPES, Recipe, RecipeError, load_recipe
 from training.cost import kflop_per_pixel
 from training.errors import said_plainly
 from training.models.cdh import CDH
+from training.models.inputs import Inputs
 
 OPSET = 20
 IR_VERSION = 10  # what onnxruntime 1.18 and later read

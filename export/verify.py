@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from sdk.files import read
 from sdk.halftoning.palettes import quantise_bits
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.networks.tiling import padded
 from sdk.onnx_file import read_props
+from sdk.tiling import padded
 from training.errors import TrainingError, said_plainly
+from training.models.inputs import Inputs
 
 TOLERANCE = 1e-4
 """Largest accepted absolute difference, values in [0, 1]."""
@@ -33,52 +33,26 @@ class ParityError(TrainingError):
     """torch and onnxruntime disagree."""
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a network is given: the planes of a picture, then those of its conditions, then noise."""
+def real_picture(inputs: Inputs) -> np.ndarray:
+    """A real picture, (1, planes, 512, 768), values in [0, 1]."""
+    name = "kodim23_grey.png" if inputs.continuous else "kodim23_floyd-steinberg.png"
+    return np.repeat(to_unit(read(SAMPLES / name).pages[0].pixels)[None, None], inputs.planes, axis=1)
 
-    planes: int = 1
-    multiple: int = 1
-    conditions: tuple[str, ...] = ()
-    needs_noise: bool = False
-    continuous: bool = False
-    """Photographs, or pictures cut to few bits, not halftones."""
 
-    @classmethod
-    def of(cls, model: nn.Module) -> Inputs:
-        conditions = tuple(getattr(model, "conditions", ()))
-        return cls(
-            planes=int(getattr(model, "planes", 1)),
-            multiple=int(getattr(model, "size_multiple", 1)),
-            conditions=conditions,
-            needs_noise=bool(getattr(model, "needs_noise", False)),
-            continuous="bits" in conditions or bool(getattr(model, "halftones", False)),
-        )
-
-    @property
-    def count(self) -> int:
-        """Planes in all."""
-        return self.planes + len(self.conditions) + self.needs_noise
-
-    def sample(self) -> np.ndarray:
-        """A real picture, (1, planes, 512, 768), values in [0, 1]."""
-        name = "kodim23_grey.png" if self.continuous else "kodim23_floyd-steinberg.png"
-        return np.repeat(to_unit(read(SAMPLES / name).pages[0].pixels)[None, None], self.planes, axis=1)
-
-    def complete(self, pictures: np.ndarray) -> list[np.ndarray]:
-        """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, of no known method and of one where
-        it asks for that, with noise where it needs that."""
-        inputs = [pictures]
-        if "method" in self.conditions:
-            numbers = (0, 1 + LABELS.index("floyd-steinberg"))
-            inputs = [np.concatenate([pictures, np.full_like(pictures[:, :1], number / 256)], axis=1) for number in numbers]
-        if "bits" in self.conditions:
-            cuts = [(to_unit(quantise_bits(from_unit(pictures, np.uint8), bits)), bits) for bits in (1, 3, 5)]
-            inputs = [np.concatenate([cut, np.full_like(cut[:, :1], bits / 8)], axis=1) for cut, bits in cuts]
-        if self.needs_noise:
-            noise = np.random.default_rng(0).standard_normal((len(pictures), 1, *pictures.shape[2:]), dtype=np.float32)
-            inputs = [np.concatenate([planes, noise], axis=1) for planes in inputs]
-        return inputs
+def completed(pictures: np.ndarray, inputs: Inputs) -> list[np.ndarray]:
+    """(N, planes, H, W) -> what the network takes: cut to 1, 3 and 5 bits where it asks for bits, of no known method and of one where
+    it asks for that, with noise where it needs that."""
+    given = [pictures]
+    if "method" in inputs.conditions:
+        numbers = (0, 1 + LABELS.index("floyd-steinberg"))
+        given = [np.concatenate([pictures, np.full_like(pictures[:, :1], number / 256)], axis=1) for number in numbers]
+    if "bits" in inputs.conditions:
+        cuts = [(to_unit(quantise_bits(from_unit(pictures, np.uint8), bits)), bits) for bits in (1, 3, 5)]
+        given = [np.concatenate([cut, np.full_like(cut[:, :1], bits / 8)], axis=1) for cut, bits in cuts]
+    if inputs.needs_noise:
+        noise = np.random.default_rng(0).standard_normal((len(pictures), 1, *pictures.shape[2:]), dtype=np.float32)
+        given = [np.concatenate([planes, noise], axis=1) for planes in given]
+    return given
 
 
 @torch.no_grad()
@@ -98,8 +72,8 @@ def measure_halo(backend: OnnxRuntimeBackend, inputs: Inputs, limit: int = 192) 
 
     Measured on a real picture and on its negative, cut at both sides of several columns.
     """
-    multiple, picture, halo = inputs.multiple, inputs.sample()[..., :256, :], 0
-    for image in (image for positive in (picture, 1 - picture) for image in inputs.complete(positive)):
+    multiple, picture, halo = inputs.multiple, real_picture(inputs)[..., :256, :], 0
+    for image in (image for positive in (picture, 1 - picture) for image in completed(positive, inputs)):
         whole = backend.run(image)
         for cut in range(256 // multiple * multiple, 512, 8 * multiple):
             for part, distance in ((np.s_[..., cut:], np.arange(image.shape[-1] - cut)), (np.s_[..., :cut], np.arange(cut)[::-1])):
@@ -112,12 +86,12 @@ def measure_halo(backend: OnnxRuntimeBackend, inputs: Inputs, limit: int = 192) 
 def example_inputs(inputs: Inputs) -> list[np.ndarray]:
     """(N, all planes, H, W) float32 batches of several sizes."""
     rng = np.random.default_rng(0)
-    picture, batches = inputs.sample(), []
+    picture, batches = real_picture(inputs), []
     for size in SIZES:
         height, width = (padded(extent, inputs.multiple) for extent in size)
         noise = rng.random((1, inputs.planes, height, width), dtype=np.float32)
         batches += [noise, np.concatenate([np.round(noise), picture[:, :, :height, :width]])]
-    return [image for batch in batches for image in inputs.complete(batch)]
+    return [image for batch in batches for image in completed(batch, inputs)]
 
 
 def main() -> None:

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
-from sdk.images import Picture, from_unit, to_unit
+from sdk.backends import Backend
+from sdk.images import Picture
 from sdk.metadata import ModelMetadata
-from sdk.networks.few_bits import check_bits, cut, find_depth
-from sdk.networks.network import Network
+from sdk.networks.bit_depth import BitDepthNetwork
+from sdk.networks.few_bits import check_bits
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
 
@@ -25,7 +24,8 @@ class BitDepthExpander:
     What was kept stays: the ``bits`` highest bits of the result are those of the picture. With 16-bit pictures the rest has
     16 bits, too.
 
-    model: a name from ``sdk.releases()`` or the path of an .onnx or .engine file, whose task is bit-depth-expansion.
+    model: a name from ``sdk.releases()``, the path of an .onnx or .engine file, or a ``sdk.backends.Backend`` of your own, whose task is
+        bit-depth-expansion.
     device, tile, overlap, threads, backend, precision: as of ``InverseHalftoner``.
 
     Design: Hou & Qiu 2017, Image Companding and Inverse Halftoning using Deep Convolutional Neural Networks. Calls from several
@@ -34,7 +34,7 @@ class BitDepthExpander:
 
     def __init__(
         self,
-        model: str | os.PathLike = "companding",
+        model: str | os.PathLike | Backend = "companding",
         *,
         device: str = "auto",
         tile: int | None = None,
@@ -89,38 +89,3 @@ class BitDepthExpander:
 
     def _restore(self, picture: Picture, bits: int | None) -> Picture:
         return picture.with_pixels(self._network.restore(picture.pixels, bits))
-
-
-class BitDepthNetwork(Network):
-    """A model as ``BitDepthExpander`` runs it; the arguments are the same."""
-
-    task = "bit-depth-expansion"
-    known_conditions = (("bits",),)
-
-    def restore(self, pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
-        """HxW or HxWx3 of any accepted dtype -> the same shape and dtype; bool becomes uint8."""
-        depth = find_depth(pixels, bits)
-
-        def run(planes: np.ndarray, channel: int) -> np.ndarray:
-            own = depth.channels if planes.ndim == 3 else depth.channels[channel : channel + 1]
-            return self._expand(planes, depth.bits, own)
-
-        return self._by_channel(pixels, run)
-
-    def _expand(self, pixels: np.ndarray, bits: int, channels: tuple[int, ...]) -> np.ndarray:
-        own_bits = np.array(channels, np.float32)[:, None, None]
-        widths = (np.exp2(8 - own_bits) - 1) / 255
-
-        def infer(part: np.ndarray) -> np.ndarray:
-            values = to_unit(part)
-            expanded = self._run(_floor(values, bits), bits / 8)
-            # The network says so itself; but in bf16 it is off by a level or two, and it knows nothing of a sixth bit.
-            lowest = _floor(values, own_bits)
-            return np.clip(expanded, lowest, lowest + widths)
-
-        return from_unit(self._by_tiles(pixels, infer), pixels.dtype)
-
-
-def _floor(unit: np.ndarray, bits: int | np.ndarray) -> np.ndarray:
-    """The lowest of the 8-bit values that each value of few bits stands for, in [0, 1]: Hou & Qiu 2017, eq. 2."""
-    return cut(unit, bits) * np.exp2(8 - bits, dtype=np.float32) / np.float32(255)

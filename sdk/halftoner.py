@@ -100,7 +100,7 @@ class Halftoner:
         files.check_target(target, overwrite)
         file, format = files.read(source), formats.format_for(target)
         formats.check_fits([self._outline(page, format) for page in file.outlines], format, target)
-        halftones = restored_pages(file.pages, lambda page: self._halftone(page, seed), on_page=on_page)
+        halftones = restored_pages(file, lambda page: self._halftone(page, seed), on_page=on_page)
         files.write(target, halftones, file.loop, overwrite)
 
     def _outline(self, page: Picture, format: str) -> Picture:

@@ -5,17 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 
-import numpy as np
-
-from sdk.analysis.methods import find_method
-from sdk.images import white_of
-
-TWO_LEVEL_SHARE = 0.9
-"""A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
-
 
 class InputWarning(UserWarning):
-    """The picture is none that the model was made for."""
+    """The picture is not of a kind that the model was made for."""
 
 
 class NotTwoLevelsWarning(InputWarning):
@@ -40,34 +32,3 @@ def warn(text: str, category: type[InputWarning]) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)
-
-
-def two_level_share(pixels: np.ndarray) -> float:
-    """Share of values within 10 % of black or white."""
-    if pixels.dtype == np.bool_:
-        return 1.0
-    white = white_of(pixels.dtype)
-    return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white)))
-
-
-def warn_if_not_two_levels(pixels: np.ndarray) -> None:
-    """One constant text, so that Python's warning filters show it once a program unless told otherwise."""
-    if two_level_share(pixels) < TWO_LEVEL_SHARE:
-        warn(
-            "The pixels are not near black and white: this is no clean 1-bit halftone, and is restored as it is. "
-            "If it is a scan of print, use the model 'scan' (--model scan), or 'auto', which looks first. If JPEG coding or smoothing "
-            "blurred its dots, pass threshold=0.5 (--threshold 0.5); if it was resized, go back to the original size.",
-            NotTwoLevelsWarning,
-        )
-
-
-def warn_if_other_method(pixels: np.ndarray, threshold: float, model: str, taught: tuple[str, ...]) -> None:
-    """Where the dots have the habits of a method that is none of ``taught``; silent where nobody can be named."""
-    found = find_method(pixels, threshold)
-    if found is not None and found not in taught:
-        names = [label for label in taught if label.removesuffix(", serpentine") == label or label.split(",")[0] not in taught]
-        warn(
-            f"The dots look like those of {found}, and {model!r} was taught {', '.join(names)} only: ripples or grain may stay. "
-            "Use the model 'fast' (--model fast), which knows many methods.",
-            OtherMethodWarning,
-        )

@@ -9,6 +9,7 @@ from functools import partial
 from numbers import Real
 from typing import Any
 
+from sdk.backends import Backend
 from sdk.cuda.device_array import DeviceArray, is_device_array
 from sdk.errors import OptionError
 from sdk.images import Picture
@@ -28,9 +29,10 @@ class InverseHalftoner:
     >>> restorer.run_file("page.tif", "page_contone.tif")    # keeps pages, DPI, ICC profile, EXIF, XMP and IPTC
 
     model: a name from ``sdk.releases()``, the path of an .onnx file made by ``python -m export.to_onnx`` or of an .engine file
-        made by ``inverse-halftoner build`` (engines hold code: run only those of people you trust), or "auto": each
-        picture is looked at (``sdk.analyze``) and restored by the model made for its kind; ``choice`` says what was found
-        and taken. What is no halftone comes back unchanged, with a ``NoHalftoneWarning`` (all warnings here are ``InputWarning``).
+        made by ``inverse-halftoner build`` (engines hold code: run only those of people you trust), a ``sdk.backends.Backend``
+        of your own, or "auto": each picture is looked at (``sdk.analyze``) and restored by the model made for its kind; ``choice`` says
+        what was found and taken. What is no halftone comes back unchanged, with a ``NoHalftoneWarning`` (all warnings here are
+        ``InputWarning``).
     device: "cpu", "cuda", or "auto" (CUDA where this onnxruntime has it, else the CPU). What is asked for by name and
         cannot be had is a ``DeviceError``.
     tile, overlap: px; the default comes from the model. A picture that fits in one tile is computed whole.
@@ -58,7 +60,7 @@ class InverseHalftoner:
 
     def __init__(
         self,
-        model: str | os.PathLike = "fast",
+        model: str | os.PathLike | Backend = "fast",
         *,
         device: str = "auto",
         tile: int | None = None,
@@ -73,11 +75,13 @@ class InverseHalftoner:
     ):
         if threshold is not None and not (isinstance(threshold, Real) and 0 < threshold < 1):
             raise OptionError(f"threshold is {threshold!r}; it must be a number between 0 and 1.")
-        if not (isinstance(scale, Real) and 0.05 <= scale <= 4):
+        if isinstance(scale, bool) or not (isinstance(scale, Real) and 0.05 <= scale <= 4):
             raise OptionError(f"scale is {scale!r}; it must be a number, 0.05..4.")
         auto = str(model) == "auto"
         if method is not None and auto:
-            raise OptionError(f"method is {method!r}, but 'auto' looks what each picture is; name a model that is told it, such as 'fast'.")
+            raise OptionError(
+                f"method is {method!r}, but 'auto' decides this for each picture; name a model that is told it, such as 'fast'."
+            )
         self.scale = float(scale)
         options = {"device": device, "tile": tile, "overlap": overlap, "threshold": threshold, "threads": threads}
         options |= {"backend": backend, "precision": precision}

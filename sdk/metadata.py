@@ -46,7 +46,8 @@ class ModelMetadata:
     halo: int = 0
     """How far, in px, a change of the input visibly reaches; tiles overlap by at least twice this."""
     kinds: tuple[str, ...] = ()
-    """The kinds of pictures (``sdk.analyze``) that "auto" gives it."""
+    """The kinds of pictures (``sdk.analyze``) that "auto" gives it. They also say what the SDK does around it: of two-level kinds alone, or
+    of none, it expects clean dots; of ``palette``, results are held to what the palette allows."""
     periods: tuple[float, float] | None = None
     """Screen periods it restores, px; the SDK resizes pictures with others. None: it does not look for a screen."""
     needs_noise: bool = False
@@ -75,7 +76,7 @@ class ModelMetadata:
         return (3 if self.input_color == "rgb" else 1) + len(self.conditions) + self.needs_noise
 
     def checked_tile(self, tile: int | None) -> int:
-        """px: ``tile``, or the model's own; an ``OptionError`` where it is none."""
+        """px: ``tile``, or the model's own; an ``OptionError`` if it is invalid."""
         asked = self.tile if tile is None else tile
         if not isinstance(asked, Integral) or asked < LEAST_TILE or asked % self.size_multiple:
             raise OptionError(

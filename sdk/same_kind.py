@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sdk import files
-from sdk.errors import ImageReadError, ImageWriteError, InferenceError, UnsupportedImageError
+from sdk.errors import ImageReadError, ImageWriteError, InferenceError, OptionError, UnsupportedImageError
 from sdk.files import formats
 from sdk.files.pdf import restore_pdf
 from sdk.headers import resolution
@@ -38,7 +38,7 @@ def restore_image(image: ImageLike, restore: Restore, scale: float = 1.0) -> Any
         outlines = _as_restored(file.outlines)
         format = file.format if file.format in formats.FORMATS.values() and formats.why_not(outlines, file.format) is None else "PNG"
         formats.check_fits(outlines, format, "the given bytes")
-        return files.encode(restored_pages(file.pages, _keeping_1_bit(restore, format), scale), format, file.loop)
+        return files.encode(restored_pages(file, _keeping_1_bit(restore, format), scale), format, file.loop)
     if isinstance(image, (str, os.PathLike)):
         return picture_to_array(restore(files.read(image, first_page_only=True).pages[0]))
     raise no_picture(image)
@@ -56,6 +56,8 @@ def picture_with_header_of(image: Image.Image, picture: Picture, restored: Pictu
 
 def restore_batch(images: Iterable[ImageLike], run: Callable[[ImageLike], Any]) -> list[Any]:
     """``run`` on each; the first bad picture raises, naming its place. Folders are the CLI's job, which goes on past them."""
+    if isinstance(images, (str, bytes, os.PathLike)):
+        raise OptionError(f"A batch is several pictures, not one {type(images).__name__}; put it into a list.")
     restored = []
     for i, image in enumerate(images):
         try:
@@ -83,7 +85,7 @@ def restore_file(
     files.check_target(target, overwrite)
     file, format = files.read(source), formats.format_for(target)
     formats.check_fits(_as_restored(file.outlines), format, target)
-    files.write(target, restored_pages(file.pages, _keeping_1_bit(restore, format), scale, on_page), file.loop, overwrite)
+    files.write(target, restored_pages(file, _keeping_1_bit(restore, format), scale, on_page), file.loop, overwrite)
 
 
 def _keeping_1_bit(restore: Restore, format: str) -> Restore:
@@ -98,11 +100,11 @@ def _keeping_1_bit(restore: Restore, format: str) -> Restore:
 
 
 def restored_pages(
-    pages: Sequence[Picture], restore: Restore, scale: float = 1.0, on_page: Callable[[int, int], None] | None = None
+    file: files.ImageFile, restore: Restore, scale: float = 1.0, on_page: Callable[[int, int], None] | None = None
 ) -> Iterator[Picture]:
-    """Each page's restoration when it is asked for, ``scale`` times as large in px; the printed size stays."""
-    total = len(pages)
-    for number, page in enumerate(_each(pages), 1):
+    """Takes the file's pages: each one's restoration when it is asked for, ``scale`` times as large in px; the printed size stays."""
+    total = len(file.pages)
+    for number, page in enumerate(file.take_pages(), 1):
         try:
             restored = restore(page)
         except UnsupportedImageError as error:
@@ -112,16 +114,6 @@ def restored_pages(
         yield replace(restored, header=restored.header.scaled(scale))
         if on_page:
             on_page(number, total)
-
-
-def _each(pages: Sequence[Picture]) -> Iterator[Picture]:
-    """One after the other. What is in memory whole, such as an animation, lets each go when the next is asked for."""
-    if not isinstance(pages, list):
-        yield from pages
-        return
-    pages.reverse()
-    while pages:
-        yield pages.pop()
 
 
 def _as_restored(outlines: Iterable[Picture]) -> list[Picture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,18 @@ def test_packages_import_only_downwards(package: str) -> None:
     for path in files:
         wrong = (imported_packages(path) & OURS) - MAY_IMPORT[package]
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_the_parts_of_the_sdk_import_in_one_order() -> None:
+    """Its folders and single modules: none imports, by whatever way round, one that imports it."""
+    imports: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "sdk").rglob("*.py")):
+        part = path.relative_to(ROOT / "sdk").parts[0].removesuffix(".py")
+        names = [name.split(".") for name in imported_at_once(path) if name.startswith("sdk.")]
+        imports.setdefault(part, set()).update(name[1] for name in names)
+    del imports["__init__"]
+    graph = {part: {other for other in others if other in imports} - {part} for part, others in imports.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names those that go round
 
 
 def test_the_sdk_imports_only_what_the_bare_install_has() -> None:

@@ -16,6 +16,7 @@ from training.config import Recipe, RecipeError
 from training.data import DataError, as_pictures, as_tensor, evenly, photo_paths, read_photos
 from training.degradations import with_method
 from training.metrics import tone_psnr
+from training.models.inputs import Inputs
 from training.precision import autocast
 
 Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
@@ -23,7 +24,7 @@ Examples = dict[str, list[tuple[Tensor, np.ndarray]]]
 
 def size_multiple_of(model: nn.Module, recipe: Recipe) -> int:
     """Of what height and width of the model's pictures must be multiples; a ``RecipeError`` for crops that are none."""
-    multiple, crop = int(getattr(model, "size_multiple", 1)), recipe.data.crop
+    multiple, crop = Inputs.of(model).multiple, recipe.data.crop
     if crop % multiple:
         raise RecipeError(f"{recipe.name}: crop is {crop} px; this {recipe.architecture!r} takes multiples of {multiple} px.")
     return multiple
@@ -61,7 +62,7 @@ def validate(model: nn.Module, examples: Examples, device: torch.device, recipe:
     score = tone_psnr if recipe.data.halftoning else psnr
 
     def restore(halftones: Tensor) -> np.ndarray:
-        if getattr(model, "needs_noise", False):
+        if Inputs.of(model).needs_noise:
             noise = torch.randn(halftones.shape, generator=torch.Generator().manual_seed(0))
             halftones = torch.cat([halftones, noise], dim=1)
         with autocast(device):

@@ -12,7 +12,8 @@ from torch import nn
 
 from sdk.images import from_unit, to_unit
 from sdk.networks.noise import DEFAULT_SEED, noise_field
-from sdk.networks.tiling import infer_tiled, padded
+from sdk.tiling import infer_tiled, padded
+from training.models.inputs import Inputs
 from training.precision import has_bf16
 
 Run = Callable[[np.ndarray, int], np.ndarray]
@@ -22,7 +23,7 @@ Run = Callable[[np.ndarray, int], np.ndarray]
 def runner(model: nn.Module, accelerator: Accelerator) -> Run:
     """A network of one plane on the accelerator's device; one that needs noise gets what the SDK would draw from the seed."""
     model = model.to(accelerator.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    multiple = int(getattr(model, "size_multiple", 1))
+    takes = Inputs.of(model)
 
     @torch.inference_mode()
     def infer(planes: np.ndarray, *noise: np.ndarray) -> np.ndarray:
@@ -32,9 +33,9 @@ def runner(model: nn.Module, accelerator: Accelerator) -> Run:
         return restored.float().cpu().numpy()
 
     def run(picture: np.ndarray, seed: int = DEFAULT_SEED) -> np.ndarray:
-        height, width = (padded(side, multiple) for side in picture.shape)
-        noise = noise_field(seed, 0, height, width) if getattr(model, "needs_noise", False) else None
-        return infer_tiled(picture, infer, max(height, width), overlap=0, multiple=multiple, beside=noise)
+        height, width = (padded(side, takes.multiple) for side in picture.shape)
+        noise = noise_field(seed, 0, height, width) if takes.needs_noise else None
+        return infer_tiled(picture, infer, max(height, width), overlap=0, multiple=takes.multiple, beside=noise)
 
     return run
 

@@ -146,7 +146,7 @@ def not_quantised(where: str) -> OptionError:
 
 def thread_count(asked: int | None) -> int | None:
     """What was asked for, or None for one thread a core; an ``OptionError`` where it is no count."""
-    if asked is not None and not (isinstance(asked, Integral) and asked >= 1):
+    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, Integral) or asked < 1):
         raise OptionError(f"threads is {asked!r}; it must be a whole number from 1, or left out, for one a core.")
     return None if asked is None else int(asked)
 

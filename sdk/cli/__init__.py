@@ -16,11 +16,11 @@ import sdk
 from sdk import errors
 from sdk.backends import BACKENDS, DEVICES
 from sdk.cli.analyze import add_command as add_analyze_command
-from sdk.cli.batch import Job, clear_line, plan_jobs, stopped_by_signals
+from sdk.cli.batch import Job, clear_line, stopped_by_signals
 from sdk.cli.demo import add_command as add_demo_command
 from sdk.cli.engines import add_commands as add_engine_commands
 from sdk.cli.engines import progress_line
-from sdk.cli.files import add_files, by_page, run, set_size_limit, warned_by_page
+from sdk.cli.files import add_files, by_page, plan, run, set_size_limit, warned_by_page
 from sdk.cli.models import add_commands as add_model_commands
 from sdk.engines.cache import watch_builds
 from sdk.files import formats
@@ -146,7 +146,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, metavar="N", help="another N, another noise, for what starts from noise (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="random seed, for models and methods that use noise (default: 0); an error with others"
+    )
 
 
 def _add_runtime(parser: argparse._ActionsContainer) -> None:
@@ -188,10 +190,10 @@ def _method_table() -> str:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix, formats.RESTORED_SUFFIXES)
-    chosen = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
+    jobs = plan(options, formats.restored_suffix, formats.RESTORED_SUFFIXES)
+    own = {"threshold": options.threshold, "method": options.method, "scale": options.scale}
     choices: list[str] = []
-    restorer = sdk.InverseHalftoner(options.model, **chosen, **_runtime(options), on_choice=lambda choice: choices.append(str(choice)))
+    restorer = sdk.InverseHalftoner(options.model, **own, **_runtime(options), on_choice=lambda choice: choices.append(str(choice)))
     restorer.check_seed(options.seed)
 
     def restore(job: Job) -> list[str]:
@@ -218,7 +220,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _expand(options: argparse.Namespace) -> int:
     check_bits(options.bits)
-    jobs = plan_jobs(options.inputs, options.output, formats.restored_suffix, formats.RESTORED_SUFFIXES)
+    jobs = plan(options, formats.restored_suffix, formats.RESTORED_SUFFIXES)
     expander = sdk.BitDepthExpander(options.model, **_runtime(options))
 
     def expand(job: Job) -> list[str]:
@@ -234,9 +236,9 @@ def _halftone(options: argparse.Namespace) -> int:
     for name, value in _runtime(options).items():
         if value not in (None, "auto"):  # methods have no such parameters, and say so
             parameters[name] = value
+    jobs = plan(options, formats.halftone_suffix)
     halftoner = sdk.Halftoner(options.method, grey=options.grey, **parameters)
     halftoner.check_seed(options.seed)
-    jobs = plan_jobs(options.inputs, options.output, formats.halftone_suffix)
 
     def apply(job: Job) -> list[str]:
         halftoner.run_file(job.source, job.target, overwrite=options.overwrite, seed=options.seed)

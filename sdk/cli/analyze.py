@@ -21,7 +21,9 @@ from sdk.files.pdf import pictures
 def add_command(commands: Any) -> None:
     """Add it to the subparsers of the command line."""
     analyze = commands.add_parser(
-        "analyze", help="say what pictures are", description="Say what each picture is: dither, print screen with its period, palette ..."
+        "analyze",
+        help="say what pictures are",
+        description="Say what each picture is: dither, screen of print with its period, palette ...",
     )
     analyze.add_argument("inputs", nargs="+", metavar="IN", help=INPUTS)
     analyze.add_argument("--dpi", type=float, metavar="N", help="resolution of the scan, for lpi (default: what the file says)")

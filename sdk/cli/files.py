@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdk import errors
-from sdk.cli.batch import Job, Outcome, passed_over, run_jobs, why_locked
+from sdk.cli.batch import Job, Outcome, passed_over, plan_jobs, run_jobs, why_locked
 from sdk.files.formats import READ_SUFFIXES
 from sdk.input_warnings import InputWarning
 
@@ -29,7 +29,9 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     existing.add_argument(
-        "--skip-existing", action="store_true", help="skip them without a word (the default for folders: skip, and say how many)"
+        "--skip-existing",
+        action="store_true",
+        help="silently skip results that exist already (default for folders: skip them, and say how many)",
     )
 
 
@@ -85,11 +87,17 @@ def warned_by_page(run_file: Callable[[Callable[[int, int], None]], None]) -> li
     return by_page(said) + _input_warnings(caught)
 
 
-def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]], suffixes: Collection[str] = READ_SUFFIXES) -> int:
-    """Do all jobs by ``work``, which returns the warnings of one, and report; returns the exit status. ``suffixes``: of ``plan_jobs``."""
+def plan(options: argparse.Namespace, suffix_for: Callable[[Path], str], suffixes: Collection[str] = READ_SUFFIXES) -> list[Job]:
+    """``plan_jobs``; and a single file that exists already is refused now, before a model is loaded or an engine built."""
+    jobs = plan_jobs(options.inputs, options.output, suffix_for, suffixes)
     single_file = len(jobs) == 1 and jobs[0].target == options.output
     if single_file and options.output.exists() and not (options.overwrite or options.skip_existing):
         raise errors.ImageWriteError(f"{options.output} exists already; pass --overwrite to replace it, or --skip-existing to leave it.")
+    return jobs
+
+
+def run(jobs: list[Job], options: argparse.Namespace, work: Callable[[Job], list[str]], suffixes: Collection[str] = READ_SUFFIXES) -> int:
+    """Do all jobs by ``work``, which returns the warnings of one, and report; returns the exit status. ``suffixes``: of ``plan``."""
     outcome = Outcome()
     outcome.others, locked = passed_over(options.inputs, suffixes)
     for error in locked:

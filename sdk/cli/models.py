@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ def add_commands(commands: Any) -> None:
 
     info = commands.add_parser("info", help="everything a model says of itself")
     info.add_argument("model", help="a name from `inverse-halftoner models`, an .onnx or .engine file")
+    info.add_argument("--json", action="store_true", help="as one JSON object, for programs")
     info.set_defaults(command=_info)
 
 
 def _models(_: argparse.Namespace) -> int:
     for release in releases().values():
         print(f"{release.name}: {release.summary} ({release.path.stat().st_size / 2**20:.1f} MiB, {release.licence})")
-        for metric, value in release.metrics.items():
+        for metric, value in sorted(release.metrics.items()):
             print(f"    {metric} = {value:g}")
     return 0
 
@@ -38,6 +40,15 @@ def _info(options: argparse.Namespace) -> int:
     else:
         backend, where = open_backend(options.model, "cpu")  # it shall run, too
         props = backend.metadata
-    for key, value in {**vars(ModelMetadata.from_props(props, where)), **built}.items():
-        print(f"{key}: {value}")
+    facts = {**vars(ModelMetadata.from_props(props, where)), **built}
+    if options.json:
+        print(json.dumps(facts))
+        return 0
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            print(f"{key}:", *(f"    {name} = {part}" for name, part in value.items()), sep="\n")
+        elif isinstance(value, (list, tuple)) and value:
+            print(f"{key}: {'; '.join(map(str, value))}")
+        elif value not in (None, (), [], {}, ""):
+            print(f"{key}: {value}")
     return 0

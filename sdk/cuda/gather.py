@@ -1,6 +1,6 @@
 """Which tiles a pixel is blended of, looked up from the pixel: the tables of the kernels' gather.
 
-``sdk.networks.tiling.spans`` says what each tile gives; the kernels ask the other way round. The weights are its own, so that there is one
+``sdk.tiling.spans`` says what each tile gives; the kernels ask the other way round. The weights are its own, so that there is one
 formula of the fade, and both ways blend alike to the last bit.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from sdk.cuda.driver import Driver
 from sdk.cuda.kernels import AXIS
 from sdk.errors import OptionError
-from sdk.networks.tiling import Span, padded, spans
+from sdk.tiling import Span, padded, spans
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class GatherAxis:
 
 
 def gather_axis(length: int, tile: int, overlap: int, multiple: int = 1) -> GatherAxis:
-    """The tiles of ``sdk.networks.tiling`` along one axis: of the length padded to a ``multiple``, weighed up to the true one."""
+    """The tiles of ``sdk.tiling`` along one axis: of the length padded to a ``multiple``, weighed up to the true one."""
     return _turned(spans(padded(length, multiple), tile, overlap, multiple), length)
 
 

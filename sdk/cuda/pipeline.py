@@ -1,6 +1,6 @@
 """A whole picture through an engine without leaving the GPU: one upload, tiles cut, restored and blended there, one download.
 
-What ``sdk.networks.tiling.infer_tiled`` does around a backend with ``to_unit`` and ``from_unit``, to the last bit, by the kernels of
+What ``sdk.tiling.infer_tiled`` does around a backend with ``to_unit`` and ``from_unit``, to the last bit, by the kernels of
 ``kernels.cu``. All work is queued on the driver's one stream; for a picture like the one before, as a CUDA graph.
 """
 

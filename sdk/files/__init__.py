@@ -26,7 +26,7 @@ from sdk.files.few_colors import with_palette
 from sdk.files.formats import PNM, format_for, is_deep, why_not
 from sdk.files.tiff import ENCODER_ERRORS, TiffPages, decode_page, is_reduced, lacks_directory, write_deep_pages, write_pages
 from sdk.files.whole_files import whole_file
-from sdk.headers import Header, header_of, orientation_of
+from sdk.headers import header_of, orientation_of
 from sdk.images import (
     Picture,
     check_size,
@@ -60,10 +60,14 @@ class ImageFile:
     loop: int | None = None
     """How often an animation is shown; 0 = for ever, None = once."""
 
-    @property
-    def header(self) -> Header:
-        """Of the first page."""
-        return self.pages[0].header
+    def take_pages(self) -> Iterator[Picture]:
+        """One after the other, for the last time: what is in memory whole, as an animation is, lets each go when the next is asked for."""
+        if not isinstance(self.pages, list):
+            yield from self.pages
+            return
+        self.pages.reverse()
+        while self.pages:
+            yield self.pages.pop()
 
 
 def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> ImageFile:
@@ -83,10 +87,7 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
         )
     if not data:
         raise ImageReadError(f"{name} is empty (0 bytes); copy or download it again.")
-    decoders = DECODERS
-    if heif.is_heif(data):
-        heif.add_decoder()
-        decoders = (heif.FORMAT,)
+    decoders = decoders_for(data)
     try:
         with Image.open(io.BytesIO(data), formats=decoders) as image:
             check_size(image.height, image.width)
@@ -113,7 +114,15 @@ def read(source: str | os.PathLike | bytes, first_page_only: bool = False) -> Im
     except MemoryError as error:
         raise ImageReadError(f"{name} does not fit into memory; close other programs, or cut it up first.") from error
     except Exception as error:  # decoders raise whatever they like on damaged data: OSError, SyntaxError, struct.error, ...
-        raise ImageReadError(f"{name} is damaged or cut short ({error}); copy or download it again.") from error
+        raise ImageReadError(f"{name} is damaged or cut short ({type(error).__name__}: {error}); copy or download it again.") from error
+
+
+def decoders_for(data: bytes) -> tuple[str, ...]:
+    """What Pillow may try on a file that begins with these bytes; of HEIF the decoder that is added to it for this."""
+    if not heif.is_heif(data):
+        return DECODERS
+    heif.add_decoder()
+    return (heif.FORMAT,)
 
 
 def unreadable(name: str, error: Exception) -> ImageReadError:

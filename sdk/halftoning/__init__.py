@@ -125,7 +125,7 @@ METHODS: dict[str, Method] = {
         Method(
             "am-screen",
             "screen",
-            "print screen of lpi at dpi, any angle, round, ellipse, diamond or line dots",
+            "printer's screen, lpi lines an inch at dpi, any angle; round, ellipse, diamond or line dots",
             _am_screen,
         ),
         Method("blue-noise", "ordered", "void-and-cluster mask, Ulichney 1993; size 8..256", _blue_noise),

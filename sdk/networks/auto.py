@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
-from sdk.bit_depth import BitDepthNetwork
+from sdk.analysis.plain_dots import is_of_two_colours
 from sdk.catalog import metadata_of, releases
 from sdk.images import cut_at, is_grey, widened
 from sdk.input_warnings import NoHalftoneWarning, warn
 from sdk.metadata import ModelMetadata
+from sdk.networks.bit_depth import BitDepthNetwork
 from sdk.networks.few_bits import is_few_bit
 from sdk.networks.halftone import HalftoneNetwork
 from sdk.networks.network import check_tiles
 from sdk.networks.noise import check_seed
-from sdk.networks.plain_dots import is_of_two_colours
+from sdk.networks.unfit_dots import TWO_LEVEL_SHARE, two_level_share
 
 COARSE = 9
 """px; the largest cells of clustered dots that 1-bit networks restore as well as one for print."""
@@ -95,7 +96,10 @@ class AutoNetwork:
         jointly = analysis.method is not None and not is_grey(cut) and not is_of_two_colours(cut)
         # Networks for dots of any method know no large cells of clustered dots; to one for print they are a screen.
         coarse = analysis.kind == "ordered" and analysis.method is None and (analysis.period or 0) > COARSE and analysis.enlarged == 1
-        choice = self.choice = Choice(analysis, None if left_alone else model_for("screen" if coarse else analysis.kind, jointly))
+        # Dots that were resized are no longer as networks for dots know them, unless their method still shows: they are much as in print.
+        resized = analysis.kind == "dither" and analysis.method is None and two_level_share(cut) < TWO_LEVEL_SHARE
+        kind = "screen" if coarse or resized else analysis.kind
+        choice = self.choice = Choice(analysis, None if left_alone else model_for(kind, jointly))
         if self._on_choice:
             self._on_choice(choice)
         if choice.model is None:

@@ -12,19 +12,22 @@ import numpy as np
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.dither import is_dithered
 from sdk.analysis.methods import find_method, method_number, method_of_counts
+from sdk.analysis.plain_dots import find_repetition, find_two_levels
+from sdk.analysis.ramps import find_ramp
 from sdk.analysis.result import TWO_LEVEL_KINDS
+from sdk.analysis.smeared_dots import find_smeared_levels
 from sdk.analysis.spectrum import Peak
 from sdk.analysis.turns import find_turn
+from sdk.backends import Backend
 from sdk.cuda.device_array import DeviceArray
 from sdk.errors import OptionError, nearest
 from sdk.images import cut_at, from_unit, to_unit
-from sdk.input_warnings import warn_if_not_two_levels, warn_if_other_method
 from sdk.metadata import ModelMetadata
 from sdk.networks.network import Network
 from sdk.networks.palette_room import keep_to_palette
-from sdk.networks.plain_dots import find_repetition, find_two_levels
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
-from sdk.networks.smeared_dots import find_smeared_levels
+from sdk.networks.screened_parts import keep_what_has_no_dots
+from sdk.networks.unfit_dots import warn_if_not_two_levels, warn_if_other_method
 from sdk.resizing import resize
 from sdk.turn import Turn
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 PALETTE_KIND = "palette"
 """A model that restores it is held to what each picture's palette allows (``sdk.networks.palette_room``)."""
+
+ON_CPU = "give it numpy arrays (tensor.cpu().numpy(), cupy.asnumpy(array))"
 
 UNKNOWN = "unknown"
 """What to call the method so that a model is told none."""
@@ -45,7 +50,7 @@ class HalftoneNetwork(Network):
     known_conditions = ((), ("method",))
     may_need_noise = True
 
-    def __init__(self, model: str | os.PathLike, *, threshold: float | None = None, method: str | None = None, **options: Any):
+    def __init__(self, model: str | os.PathLike | Backend, *, threshold: float | None = None, method: str | None = None, **options: Any):
         super().__init__(model, **options)
         self.threshold = threshold
         self.method = method
@@ -82,12 +87,19 @@ class HalftoneNetwork(Network):
         """
         if self.metadata.periods is not None:
             return self._restore_screen(pixels, analysis, seed, self.metadata.periods)
-        if set(self.metadata.kinds) <= TWO_LEVEL_KINDS:  # it expects clean dots
+        if expects_clean_dots(self.metadata):
             return self._restore_dots(pixels, analysis, seed)
-        if self._keeps_to_palettes and (repeated := find_repetition(pixels)):
-            small = repeated.undo(pixels)
-            if is_dithered(small):  # and no drawing in large pixels
-                return repeated.enlarge(self.restore_as_it_is(small, analysis, seed), *pixels.shape[:2])
+        if self._keeps_to_palettes:
+            return self._restore_palette(pixels, analysis, seed)
+        return self.restore_as_it_is(pixels, analysis, seed)
+
+    def _restore_palette(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
+        """Of dithers each dot once, and even greys for a ramp of tones; drawings are left as they are."""
+        repeated, ramp = find_repetition(pixels), find_ramp(pixels)
+        if repeated and is_dithered(small := repeated.undo(pixels)):
+            return repeated.enlarge(self._restore_palette(small, analysis, seed), *pixels.shape[:2])
+        if ramp and is_dithered(pixels):
+            return ramp.between(self.restore_as_it_is(to_unit(ramp.spread(pixels)), analysis, seed), pixels.dtype)
         return self.restore_as_it_is(pixels, analysis, seed)
 
     def _restore_screen(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None, periods: tuple[float, float]) -> np.ndarray:
@@ -95,7 +107,10 @@ class HalftoneNetwork(Network):
         found = analysis or analyze_pixels(pixels)
         factor = fitting_scale(found.period, periods)
         fitted = resize(pixels, max(8, round(height * factor)), max(8, round(width * factor)))
-        return resize(self._restore_planes(fitted, seed, screen=screen_frequencies(luma(fitted))), height, width)
+        screen = screen_frequencies(luma(fitted))
+        restored = resize(self._restore_planes(fitted, seed, screen=screen), height, width)
+        own = screen if fitted.shape == pixels.shape else screen_frequencies(luma(pixels))
+        return keep_what_has_no_dots(restored, pixels, own, found.period)
 
     def _restore_dots(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
         if repeated := find_repetition(pixels if self.threshold is None else cut_at(pixels, self.threshold)):
@@ -128,27 +143,19 @@ class HalftoneNetwork(Network):
 
     def restore_in_gpu_memory(self, picture: Any) -> DeviceArray:
         """An array on the GPU (``__cuda_array_interface__`` or DLPack), alpha included -> one of the same shape and dtype there."""
-        if self.metadata.needs_noise:
-            raise OptionError(
-                f"{self.metadata.name!r} starts from noise, which is drawn and cut into tiles on the CPU, so give it numpy arrays "
-                "(tensor.cpu().numpy(), cupy.asnumpy(array))."
-            )
         if self._pipeline is None:
-            raise OptionError(
-                f"{self._backend.name} on {self._backend.device} takes no arrays in GPU memory. Use device='cuda' with TensorRT, or give a "
-                "numpy array (tensor.cpu().numpy(), cupy.asnumpy(array))."
-            )
+            if self.metadata.needs_noise:
+                raise self._only_on_the_cpu("starts from noise, which is drawn and cut into tiles on the CPU")
+            runs_on = f"{self._backend.name} on {self._backend.device}"
+            raise OptionError(f"{runs_on} takes no arrays in GPU memory. Use device='cuda' with TensorRT, or {ON_CPU}.")
         if self.metadata.periods is not None:
-            raise OptionError(
-                f"{self.metadata.name!r} measures the screen of each picture on the CPU, so give it numpy arrays "
-                "(tensor.cpu().numpy(), cupy.asnumpy(array))."
-            )
+            raise self._only_on_the_cpu("measures the screen of each picture on the CPU")
         if self._keeps_to_palettes:
-            raise OptionError(
-                f"{self.metadata.name!r} looks at the palette of each picture on the CPU, so give it numpy arrays "
-                "(tensor.cpu().numpy(), cupy.asnumpy(array))."
-            )
+            raise self._only_on_the_cpu("looks at the palette of each picture on the CPU")
         return self._pipeline.run(picture, condition=self._condition())
+
+    def _only_on_the_cpu(self, what: str) -> OptionError:
+        return OptionError(f"{self.metadata.name!r} {what}, so {ON_CPU}.")
 
     def _restore_planes(
         self, pixels: np.ndarray, seed: int | None, condition: float | Tell = 0.0, screen: Sequence[Peak] = ()
@@ -198,6 +205,11 @@ class HalftoneNetwork(Network):
         if self._keeps_to_palettes:
             restored = keep_to_palette(restored, planes)
         return from_unit(remove_residue(restored, screen), planes.dtype)
+
+
+def expects_clean_dots(metadata: ModelMetadata) -> bool:
+    """Whether a model restores dithers of two levels alone; one that names no kinds leaves them to others where "auto" chooses."""
+    return metadata.task == HalftoneNetwork.task and set(metadata.kinds) <= TWO_LEVEL_KINDS
 
 
 def _check_method(method: str, metadata: ModelMetadata) -> None:

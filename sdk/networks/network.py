@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sdk.backends import open_backend
+from sdk.backends import Backend, open_backend
 from sdk.catalog import metadata_of
 from sdk.engines.file import ENGINE_SUFFIX
 from sdk.errors import ModelError, OptionError
 from sdk.images import is_grey
 from sdk.metadata import ModelMetadata
 from sdk.networks.noise import DEFAULT_SEED, check_seed, noise_field
-from sdk.networks.tiling import Infer, infer_tiled, padded
+from sdk.tiling import Infer, infer_tiled, padded
 
 RUN_BY = {
     "inverse-halftoning": "sdk.InverseHalftoner (inverse-halftoner restore)",
@@ -39,7 +39,7 @@ class Network:
 
     def __init__(
         self,
-        model: str | os.PathLike,
+        model: str | os.PathLike | Backend,
         *,
         device: str = "auto",
         tile: int | None = None,
@@ -48,8 +48,7 @@ class Network:
         backend: str = "auto",
         precision: str | None = None,
     ):
-        named = isinstance(model, (str, os.PathLike)) and Path(model).suffix.lower() != ENGINE_SUFFIX
-        if named and (tile, overlap) != (None, None):
+        if isinstance(model, (str, os.PathLike)) and Path(model).suffix.lower() != ENGINE_SUFFIX and (tile, overlap) != (None, None):
             check_tiles(metadata_of(model), tile, overlap)  # before an engine is built for minutes
         self._backend, where = open_backend(model, device, backend=backend, precision=precision, threads=threads, tile=tile)
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
@@ -71,7 +70,7 @@ class Network:
         return facts | diffusion if self.metadata.needs_noise else facts
 
     def check_seed(self, seed: int | None) -> None:
-        """``OptionError`` for a seed that is none, or that a model without noise would ignore."""
+        """``OptionError`` for an invalid seed, or one that a model without noise would ignore."""
         check_seed(seed, repr(self.metadata.name), self.metadata.needs_noise)
 
     def _by_channel(self, pixels: np.ndarray, run: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:

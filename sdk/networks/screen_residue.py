@@ -61,7 +61,7 @@ def remove_residue(picture: np.ndarray, found: Sequence[Peak]) -> np.ndarray:
     cleaned = picture.copy()
     for plane in [cleaned] if picture.ndim == 2 else [cleaned[..., c] for c in range(3)]:
         detail = plane - cv2.GaussianBlur(plane, (0, 0), 3)
-        energy = _smooth(detail * detail)
+        energy = smooth(detail * detail)
         quiet, held = 1 / (1 + (energy / BUSY**2) ** 3), energy > BLANK**2
         if held.any():
             for peak in found:
@@ -72,24 +72,35 @@ def remove_residue(picture: np.ndarray, found: Sequence[Peak]) -> np.ndarray:
 def _wave(detail: np.ndarray, quiet: np.ndarray, held: np.ndarray, down: float, across: float) -> np.ndarray:
     """The part of a picture near one frequency (cycles/px), where its amplitude is a residue's, of what is usual where the picture holds
     something, and the picture is quiet."""
-    height, width = detail.shape
-    y, x = (np.exp(2j * np.pi * f * np.arange(n)).astype(np.complex64) for f, n in ((down, height), (across, width)))
-    carrier = y[:, None] * x
-    cosine, sine = carrier.real, carrier.imag
-    real, imaginary = _smooth(detail * cosine), -_smooth(detail * sine)
+    cosine, sine = _carrier(detail.shape, down, across)
+    real, imaginary = smooth(detail * cosine), -smooth(detail * sine)
     amplitude = 2 * np.hypot(real, imaginary)
     usual = min(3 * float(np.percentile(amplitude[held], 90)), LIMIT) + 1e-6
     share = 2 * quiet / (1 + (amplitude / usual) ** 4)
     return _enlarge(real * share, detail.shape) * cosine - _enlarge(imaginary * share, detail.shape) * sine
 
 
-def _smooth(plane: np.ndarray) -> np.ndarray:
+def _carrier(shape: tuple[int, ...], down: float, across: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine of a frequency, cycles/px."""
+    y, x = (np.exp(2j * np.pi * f * np.arange(n)).astype(np.complex64) for f, n in zip((down, across), shape))
+    carrier = y[:, None] * x
+    return carrier.real, carrier.imag
+
+
+def amplitude_of(detail: np.ndarray, peak: Peak) -> np.ndarray:
+    """Of the wave of a peak in a plane without its low frequencies; a pixel for 2^LEVELS x 2^LEVELS px."""
+    cosine, sine = _carrier(detail.shape, *peak.frequency)
+    return 2 * np.hypot(smooth(detail * cosine), smooth(detail * sine))
+
+
+def smooth(plane: np.ndarray) -> np.ndarray:
+    """Its means around every place; a pixel for 2^LEVELS x 2^LEVELS px."""
     for _ in range(LEVELS):
         plane = cv2.pyrDown(plane)
     return cv2.GaussianBlur(plane, (0, 0), 1)
 
 
 def _enlarge(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixel i lies where ``_smooth`` took it from, at 2^LEVELS i."""
+    """Pixel i lies where ``smooth`` took it from, at 2^LEVELS i."""
     to_small = np.eye(2, 3, dtype=np.float32) / 2**LEVELS
     return cv2.warpAffine(plane, to_small, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)

@@ -121,6 +121,15 @@ def test_what_is_not_few_bits_is_explained(client: Client, _: str) -> None:
     assert "Accepted: 1 to 5 bits a channel" in str(caught.value)
 
 
+def test_palettes_of_ones_own(client: Client, photo: np.ndarray, tmp_path: Path) -> None:
+    source, colours = tmp_path / "photo.png", "#000000,#ffffff,#cc0000"
+    Image.fromarray(photo[:64, :80]).convert("RGB").save(source)
+    dots = client.predict(handle_file(str(source)), method="palette", palette=colours, api_name="/halftone")[2]
+    assert np.array_equal(pixels(dots), sdk.Halftoner("palette", palette=colours).run(source))
+    with pytest.raises(AppError, match="sepia"):
+        client.predict(handle_file(str(source)), method="palette", palette="sepia", api_name="/halftone")
+
+
 @pytest.mark.parametrize("method", HALFTONERS)
 def test_networks_halftone_as_those_of_the_sdk(client: Client, method: str, photo: np.ndarray, tmp_path: Path) -> None:
     source = tmp_path / "photo.png"

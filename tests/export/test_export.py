@@ -16,7 +16,7 @@ import torch
 import sdk
 from export.release import release, to_toml
 from export.to_onnx import card, export
-from export.verify import TOLERANCE, Inputs, ParityError, measure_halo, verify
+from export.verify import TOLERANCE, ParityError, measure_halo, verify
 from export.verify import main as verify_command
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import metadata_of, tomllib
@@ -26,6 +26,7 @@ from training.config import RECIPES, Recipe, RecipeError, from_table, load_recip
 from training.cost import kflop_per_pixel
 from training.errors import TrainingError
 from training.models import build
+from training.models.inputs import Inputs
 
 TINY = {"channels": [8, 16], "blocks": [1, 1], "methods": 26}
 

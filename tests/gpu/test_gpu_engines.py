@@ -15,7 +15,7 @@ from sdk.cuda.pipeline import GpuPipeline
 from sdk.engines.build import BuildOptions, build_engine
 from sdk.images import from_unit, to_unit
 from sdk.metadata import ModelMetadata
-from sdk.networks.tiling import infer_tiled
+from sdk.tiling import infer_tiled
 from tests.sdk.conftest import flavours_for, skip_without
 from tests.threads import in_threads
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sdk.cuda.pipeline import GpuPipeline
 from sdk.images import from_unit, is_grey, picture_from_array, picture_to_array, to_unit
-from sdk.networks.tiling import infer_tiled
+from sdk.tiling import infer_tiled
 from tests.sdk.host_gpu import Function, HostEngine, HostGpu
 
 
@@ -78,7 +78,7 @@ class Case:
 
 
 def reference(picture: np.ndarray, case: Case, function: Function = soft) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What the SDK does on the CPU, by ``sdk.networks.tiling`` and ``sdk.images``; and the tiles the network is given."""
+    """What the SDK does on the CPU, by ``sdk.tiling`` and ``sdk.images``; and the tiles the network is given."""
     seen: list[np.ndarray] = []
     to_engine, from_engine = (np.float16 if half else np.float32 for half in case.half)
 

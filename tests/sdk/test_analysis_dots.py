@@ -51,6 +51,39 @@ def test_dither_after_jpeg(photo: np.ndarray) -> None:
         assert analyze_pixels(jpeg(halftone(photo, method).astype(np.uint8) * 255, 92)).kind == kind
 
 
+TURN = cv2.getRotationMatrix2D((300, 200), 1.3, 1)
+RESIZED = {
+    "enlarged by a half": lambda dots: cv2.resize(dots, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR),
+    "doubled": lambda dots: cv2.resize(dots, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC),
+    "at three quarters": lambda dots: cv2.resize(dots, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA),
+    "turned": lambda dots: cv2.warpAffine(
+        dots, cv2.getRotationMatrix2D((300, 200), 1.3, 1), dots.shape[1::-1], borderMode=cv2.BORDER_REFLECT
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["floyd-steinberg", "atkinson", "stucki", "blue-noise"])
+@pytest.mark.parametrize("how", RESIZED)
+def test_dither_that_was_resized_or_turned(photo: np.ndarray, how: str, method: str) -> None:
+    resized = RESIZED[how](halftone(photo, method).astype(np.uint8) * np.uint8(255))
+    assert len(np.unique(resized)) > 8
+    if (how, method) != ("at three quarters", "blue-noise"):  # whose grain is too fine for that
+        assert analyze_pixels(resized).kind == "dither"
+
+
+@pytest.mark.parametrize("quality", [92, 75])
+def test_colour_dither_after_jpeg_with_colours_at_half_size(colour: np.ndarray, quality: int) -> None:
+    dots = halftone(colour, "floyd-steinberg").astype(np.uint8) * np.uint8(255)
+    coded = cv2.imencode(".jpg", dots[..., ::-1].copy(), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]  # 4:2:0
+    assert analyze_pixels(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]).kind == "dither"
+
+
+@pytest.mark.parametrize("grain", [10, 25, 40])
+def test_grainy_photographs_are_no_dither(photo: np.ndarray, grain: float) -> None:
+    noise = np.random.default_rng(0).normal(0, grain, photo.shape)
+    assert analyze_pixels(np.clip(photo + noise, 0, 255).astype(np.uint8)).kind == "continuous"
+
+
 @pytest.mark.parametrize("method", ["floyd-steinberg", "bayer"])
 def test_a_dither_with_a_stray_pixel_or_a_caption_is_one(photo: np.ndarray, colour: np.ndarray, method: str) -> None:
     kind = analyze_pixels(halftone(photo, method)).kind

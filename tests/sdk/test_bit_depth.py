@@ -154,7 +154,7 @@ def test_run_file_keeps_pages_and_header(expander: sdk.BitDepthExpander, grey: n
     told = []
     expander.run_file(tmp_path / "in.tif", tmp_path / "out.tif", on_page=lambda done, total: told.append((done, total)))
     result = read(tmp_path / "out.tif")
-    assert (result.header.dpi, result.header.icc_profile, told) == ((600, 600), ICC, [(1, 2), (2, 2)])
+    assert (result.pages[0].header.dpi, result.pages[0].header.icc_profile, told) == ((600, 600), ICC, [(1, 2), (2, 2)])
     for found, page in zip(result.pages, pages):
         np.testing.assert_array_equal(found.pixels, expander.run(page))
     with pytest.raises(ImageWriteError, match="exists already"):

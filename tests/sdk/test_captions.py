@@ -91,9 +91,9 @@ def test_xmp_goes_from_format_to_format(source, target):
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_xmp_of_16_bit_colour_stays(format):
     pytest.importorskip("tifffile", reason="tifffile is not installed: pip install 'inverse-halftoner[tiff]'")
-    header = files.read(written("TIFF", ATTRIBUTES % 1, IPTC)).header
+    header = files.read(written("TIFF", ATTRIBUTES % 1, IPTC)).pages[0].header
     data = files.encode([Picture(COLOURS.astype(np.uint16) * 257, header=header)], format)
-    back = files.read(data).header
+    back = files.read(data).pages[0].header
     assert back.xmp == ATTRIBUTES % 1
     assert back.iptc == (IPTC if format == "TIFF" else None)
 
@@ -115,7 +115,7 @@ def test_iptc_that_is_called_integers_is_read(order):
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream, byteorder=order) as tiff:
         tiff.write(PIXELS, extratags=[(33723, 4, len(integers), integers, True)])
-    assert files.read(stream.getvalue()).header.iptc == padded
+    assert files.read(stream.getvalue()).pages[0].header.iptc == padded
 
 
 def test_iptc_among_photoshops_blocks_of_a_tiff_is_read():
@@ -123,7 +123,7 @@ def test_iptc_among_photoshops_blocks_of_a_tiff_is_read():
     tags = ImageFileDirectory_v2()
     tags[34377], tags.tagtype[34377] = photoshop(IPTC), 1
     Image.fromarray(PIXELS).save(stream, format="TIFF", tiffinfo=tags)
-    assert files.read(stream.getvalue()).header.iptc == IPTC
+    assert files.read(stream.getvalue()).pages[0].header.iptc == IPTC
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP", "PNG"])
@@ -200,7 +200,7 @@ def test_a_resolution_that_only_exif_tells_is_scaled_too(tmp_path):
 def test_a_scaled_picture_says_its_own_size_and_resolution(tmp_path):
     (tmp_path / "page.jpg").write_bytes(written("JPEG", ATTRIBUTES % 1, dpi=(300, 300)))
     sdk.InverseHalftoner("scan", scale=0.5).run_file(tmp_path / "page.jpg", tmp_path / "half.png")
-    xmp = files.read((tmp_path / "half.png").read_bytes()).header.xmp
+    xmp = files.read((tmp_path / "half.png").read_bytes()).pages[0].header.xmp
     for told in (b'tiff:ImageWidth="24"', b'exif:PixelYDimension="20"', b'tiff:XResolution="15000/100"'):
         assert told in xmp
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ OPTIONS = {
     "expand": [*FILES, "--bits", "--model", "--device", "--tile"],
     "halftone": [*FILES, "--method", "--set", "--grey", "--seed", "--tile", *METHODS],
     "models": ["--help"],
-    "info": ["model"],
+    "info": ["model", "--json"],
     "demo": ["--host", "--port"],
 }
 
@@ -223,8 +224,18 @@ def test_models_lists_every_release(capsys: pytest.CaptureFixture[str]) -> None:
 def test_info_tells_all_metadata(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "fast"]) == 0
     text = capsys.readouterr().out
-    for key, value in vars(sdk.InverseHalftoner("fast", device="cpu").metadata).items():
-        assert f"{key}: {value}" in text
+    metadata = sdk.InverseHalftoner("fast", device="cpu").metadata
+    for key, value in vars(metadata).items():
+        if isinstance(value, dict):
+            assert f"{key}:\n" in text
+            assert all(f"    {name} = {part}\n" in text for name, part in value.items())
+        elif isinstance(value, tuple):
+            assert not value or f"{key}: {'; '.join(map(str, value))}\n" in text
+        else:
+            assert (value is None) == (f"{key}: {value}\n" not in text)
+    assert main(["info", "fast", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads(json.dumps(vars(metadata)))
 
 
 def test_info_of_a_model_for_few_bits(bits_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ def test_one_file(folder: Path, dots: np.ndarray, restorer: sdk.InverseHalftoner
     write("in.tif", [Picture(dots, header=Header(dpi=(300.0, 300.0)))])
     assert main(["restore", "in.tif", "-o", "out.tif", "--device", "cpu"]) == 0
     np.testing.assert_array_equal(pixels("out.tif"), restorer.run(dots))
-    assert read("out.tif").header.dpi == (300, 300)
+    assert read("out.tif").pages[0].header.dpi == (300, 300)
     assert below(folder) == ["in.tif", "out.tif"]
     assert stderr(capsys) == ""
 
@@ -51,7 +51,10 @@ def test_globs_and_several_inputs(folder: Path, dots: np.ndarray) -> None:
 def test_an_existing_file_is_refused_replaced_or_skipped(folder: Path, dots: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
     make(dots, "in.png")
     Path("out.png").write_bytes(b"old")
-    assert main(["restore", "in.png", "-o", "out.png"]) == 1
+    for model in ("fast", "no such model"):  # it is not even looked for
+        assert main(["restore", "in.png", "-o", "out.png", "--model", model]) == 1
+        assert "out.png exists already; pass --overwrite" in stderr(capsys)
+    assert main(["halftone", "in.png", "-o", "out.png", "--method", "no such method"]) == 1
     assert "out.png exists already; pass --overwrite" in stderr(capsys)
     assert main(["restore", "in.png", "-o", "out.png", "--skip-existing"]) == 0
     assert stderr(capsys) == ""

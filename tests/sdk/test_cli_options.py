@@ -122,7 +122,7 @@ def test_scale(folder: Path, white: np.ndarray) -> None:
     """Half the size, and half the resolution: the print is as large as it was."""
     assert main(["restore", "in.png", "-o", "out.tif", "--model", "fast", "--scale", "0.5", "--device", "cpu"]) == 0
     written = read("out.tif")
-    assert written.header.dpi == pytest.approx((150, 150), abs=0.1)
+    assert written.pages[0].header.dpi == pytest.approx((150, 150), abs=0.1)
     restored = sdk.InverseHalftoner("fast", device="cpu", scale=0.5).run(white[200:232, 300:348])
     assert restored.shape == (16, 24)
     np.testing.assert_array_equal(written.pages[0].pixels, restored)

@@ -23,7 +23,7 @@ from sdk.cuda.gather import gather_axis
 from sdk.cuda.kernels import ARCHITECTURES, JOB, NAMES, build_fatbin, prebuilt_path
 from sdk.errors import DeviceError, MissingDependencyError
 from sdk.images import from_unit, to_unit
-from sdk.networks.tiling import spans
+from sdk.tiling import spans
 from tests.conftest import ROOT
 from tests.sdk.host_gpu import HostGpu
 from tests.sdk.kernel_cases import Case, cases, picture_of, reference

@@ -57,18 +57,18 @@ def test_dpi_and_icc_round_trip(format: str, array: np.ndarray) -> None:
         assert image.info["dpi"] == pytest.approx(DPI, abs=0.02)
         assert image.info["icc_profile"] == ICC
     file = read(data)
-    assert file.header.dpi == pytest.approx(DPI, abs=0.02)
-    assert file.header.icc_profile == ICC
+    assert file.pages[0].header.dpi == pytest.approx(DPI, abs=0.02)
+    assert file.pages[0].header.icc_profile == ICC
 
 
 @pytest.mark.parametrize("format", ["JPEG", "BMP"])
 def test_dpi_round_trip(format: str) -> None:
-    assert read(encode(one_page(GREY, dpi=(300.0, 300.0)), format)).header.dpi == pytest.approx((300, 300), abs=0.02)
+    assert read(encode(one_page(GREY, dpi=(300.0, 300.0)), format)).pages[0].header.dpi == pytest.approx((300, 300), abs=0.02)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
 def test_icc_round_trip(format: str) -> None:
-    assert read(encode(one_page(COLOUR, icc_profile=ICC), format)).header.icc_profile == ICC
+    assert read(encode(one_page(COLOUR, icc_profile=ICC), format)).pages[0].header.icc_profile == ICC
 
 
 @pytest.mark.parametrize(("format", "array"), [("PNG", GREY), ("JPEG", GREY), ("WEBP", GREY), ("PNG", GREY16), ("PNG", COLOUR16)])
@@ -76,7 +76,7 @@ def test_exif_round_trip(format: str, array: np.ndarray) -> None:
     data = encode(one_page(array, exif=exif_bytes()), format)
     with Image.open(io.BytesIO(data)) as image:
         assert image.getexif()[MAKE] == "Maker"
-    check_exif(read(data).header.exif)
+    check_exif(read(data).pages[0].header.exif)
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM"])
@@ -84,18 +84,18 @@ def test_no_header_is_made_up(format: str) -> None:
     """A picture without a resolution must not get one (Pillow reports 1 dpi for such TIFFs)."""
     file = read(saved(Image.fromarray(GREY), format))
     if format != "BMP":  # its header always holds a resolution
-        assert file.header.dpi is None
-    assert file.header.icc_profile is None
-    assert file.header.exif is None
+        assert file.pages[0].header.dpi is None
+    assert file.pages[0].header.icc_profile is None
+    assert file.pages[0].header.exif is None
 
 
 @pytest.mark.parametrize("target", ["TIFF", "PNG", "JPEG"])
 def test_captions_of_a_tiff_are_kept(target: str) -> None:
     tags = {270: "Le départ".encode(), 315: "Agence Rol", 33432: "domaine public"}
     kept = read(encode(read(saved(Image.fromarray(GREY), "TIFF", tiffinfo=tags, dpi=(300, 300))).pages, target))
-    assert kept.header.dpi == pytest.approx((300, 300), abs=0.01)
+    assert kept.pages[0].header.dpi == pytest.approx((300, 300), abs=0.01)
     exif = Image.Exif()
-    exif.load(kept.header.exif or b"")
+    exif.load(kept.pages[0].header.exif or b"")
     assert {tag: exif[tag].encode("latin-1") for tag in tags} == {
         tag: text if isinstance(text, bytes) else text.encode() for tag, text in tags.items()
     }
@@ -105,7 +105,7 @@ def test_captions_of_a_16_bit_colour_tiff_are_kept() -> None:
     exif = Image.Exif()
     exif[270], exif[315] = "Le départ".encode(), "Agence Rol"
     kept = Image.Exif()
-    kept.load(read(encode(one_page(COLOUR16, exif=exif.tobytes()), "TIFF")).header.exif or b"")
+    kept.load(read(encode(one_page(COLOUR16, exif=exif.tobytes()), "TIFF")).pages[0].header.exif or b"")
     assert kept[270].encode("latin-1").decode() == "Le départ"
     assert kept[315] == "Agence Rol"
 
@@ -113,7 +113,7 @@ def test_captions_of_a_16_bit_colour_tiff_are_kept() -> None:
 def test_exif_of_a_jpeg_is_kept_in_tiff() -> None:
     exif = Image.Exif()
     exif[315] = "Agence Rol"
-    kept = read(encode(read(saved(Image.fromarray(GREY), "JPEG", exif=exif.tobytes())).pages, "TIFF")).header.exif
+    kept = read(encode(read(saved(Image.fromarray(GREY), "JPEG", exif=exif.tobytes())).pages, "TIFF")).pages[0].header.exif
     again = Image.Exif()
     again.load(kept or b"")
     assert again[315] == "Agence Rol"
@@ -129,7 +129,7 @@ def test_orientation_is_applied_and_its_tag_removed(format: str) -> None:
     turned = np.rot90(COLOUR, -1)
     assert file.pages[0].pixels.shape == turned.shape
     assert np.abs(file.pages[0].pixels.astype(int) - turned).max() <= (0 if format != "JPEG" else 20)
-    check_exif(file.header.exif)
+    check_exif(file.pages[0].header.exif)
 
 
 @pytest.mark.parametrize("array", [WHITE, GREY, COLOUR, GREY16], ids=["1", "L", "RGB", "I;16"])
@@ -150,7 +150,7 @@ def test_orientation_of_16_bit_grey_png_is_applied() -> None:
 def test_orientation_of_16_bit_colour_png_is_applied(array: np.ndarray) -> None:
     file = read(encode(one_page(array, exif=exif_bytes(TURN_CLOCKWISE)), "PNG"))
     np.testing.assert_array_equal(picture_to_array(file.pages[0]), np.rot90(array, -1))
-    check_exif(file.header.exif)
+    check_exif(file.pages[0].header.exif)
 
 
 def test_orientation_of_16_bit_colour_tiff_is_applied() -> None:
@@ -164,7 +164,7 @@ def test_a_page_that_lies_on_its_side_has_its_resolution_turned() -> None:
         options = {"exif": exif_bytes(TURN_CLOCKWISE)} if format == "PNG" else {"tiffinfo": {ORIENTATION: TURN_CLOCKWISE}}
         file = read(saved(Image.fromarray(GREY), format, dpi=(204, 98), **options))
         assert file.pages[0].pixels.shape == GREY.shape[::-1]
-        assert file.header.dpi == pytest.approx((98, 204), abs=0.02), format
+        assert file.pages[0].header.dpi == pytest.approx((98, 204), abs=0.02), format
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -204,14 +204,14 @@ def test_date_and_place_of_a_photograph_are_kept(array: np.ndarray, target: str)
     assert [float(value) for value in exif.get_ifd(GPS_FOLDER)[2]] == [48, 51, 30]
     assert exif[270] == "Été"
     np.testing.assert_array_equal(picture_to_array(read(data).pages[0]), array)
-    assert read(data).header.dpi == pytest.approx(DPI, abs=0.02)
+    assert read(data).pages[0].header.dpi == pytest.approx(DPI, abs=0.02)
 
 
 @pytest.mark.parametrize("target", ["TIFF", "PNG", "JPEG", "WEBP"])
 def test_a_file_of_a_camera_becomes_any_other(target: str) -> None:
     source = saved(Image.fromarray(COLOUR), "JPEG", exif=camera_exif(), dpi=(300, 300))
     kept = Image.Exif()
-    kept.load(read(encode(read(source).pages, target)).header.exif or b"")
+    kept.load(read(encode(read(source).pages, target)).pages[0].header.exif or b"")
     assert kept.get_ifd(EXIF_FOLDER)[TAKEN] == "1913:05:29 20:00:00"
 
 
@@ -250,7 +250,7 @@ def test_every_page_has_its_own_header(deep: bool) -> None:
 def test_damaged_exif_does_not_cost_the_picture(format: str) -> None:
     file = read(saved(Image.fromarray(GREY), format, exif=b"Exif\0\0garbage, no more"))
     assert file.pages[0].pixels.shape == GREY.shape
-    assert file.header.exif is None
+    assert file.pages[0].header.exif is None
 
 
 def test_values_of_foreign_types_do_not_cost_the_picture() -> None:
@@ -266,5 +266,5 @@ def test_values_of_foreign_types_do_not_cost_the_picture() -> None:
 
 def test_a_resolution_of_zero_is_none() -> None:
     data = saved(Image.fromarray(GREY), "BMP")
-    assert read(data[:38] + bytes(8) + data[46:]).header.dpi is None
+    assert read(data[:38] + bytes(8) + data[46:]).pages[0].header.dpi is None
     assert sdk.analyze(data[:38] + bytes(8) + data[46:]).lpi is None

@@ -103,8 +103,8 @@ def test_plain_text_ppm_of_16_bits_is_refused() -> None:
 
 def test_webp_keeps_its_resolution() -> None:
     page = Picture(GREY, header=Header(dpi=(300.0, 150.0)))
-    assert read(encode([page], "WEBP")).header.dpi == (300.0, 150.0)
-    assert read(encode([Picture(GREY)], "WEBP")).header.dpi is None
+    assert read(encode([page], "WEBP")).pages[0].header.dpi == (300.0, 150.0)
+    assert read(encode([Picture(GREY)], "WEBP")).pages[0].header.dpi is None
 
 
 @pytest.mark.parametrize("level", [9, b"\0\xff"])
@@ -158,8 +158,8 @@ def jpeg_2000_with(profile: bytes) -> bytes:
 def test_jpeg_2000_keeps_its_profile() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = jpeg_2000_with(profile)
-    assert read(data).header.icc_profile == profile
-    assert read(encode(read(data).pages, "PNG")).header.icc_profile == profile
+    assert read(data).pages[0].header.icc_profile == profile
+    assert read(encode(read(data).pages, "PNG")).pages[0].header.icc_profile == profile
 
 
 @given(data=st.binary(max_size=200), cut=st.integers(0, 400))
@@ -193,7 +193,7 @@ def test_large_profiles_go_through_png() -> None:
     profile = bytes(132) + np.random.default_rng(0).bytes(1_500_000)
     stream = io.BytesIO()
     Image.fromarray(COLOUR).save(stream, "TIFF", icc_profile=profile)
-    assert read(encode(read(stream.getvalue()).pages, "PNG")).header.icc_profile == profile
+    assert read(encode(read(stream.getvalue()).pages, "PNG")).pages[0].header.icc_profile == profile
 
 
 @pytest.mark.parametrize("channels", [4, 5])

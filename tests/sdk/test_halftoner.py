@@ -210,7 +210,7 @@ def test_screens_say_for_what_resolution_they_are(tmp_path: Path, grey: np.ndarr
     photo = Image.fromarray(np.tile(grey, (6, 4)))
     photo.save(tmp_path / "photo.png", dpi=(72, 72))
     halftoner.run_file(tmp_path / "photo.png", tmp_path / "dots.tif")
-    assert files.read(tmp_path / "dots.tif").header.dpi == (450, 450)
+    assert files.read(tmp_path / "dots.tif").pages[0].header.dpi == (450, 450)
     assert sdk.analyze(tmp_path / "dots.tif").lpi == pytest.approx(100, rel=0.02)
     photo.info["dpi"] = (72, 72)
     assert halftoner.run(photo).info["dpi"] == (450, 450)
@@ -313,7 +313,7 @@ def test_a_profile_for_colour_does_not_stay_with_grey(grey: np.ndarray, tmp_path
     Image.fromarray(np.dstack([grey] * 3)).save(source, icc_profile=profile)
     for wanted, method in ((None, sdk.Halftoner("bayer", grey=True)), (profile, sdk.Halftoner("bayer"))):
         method.run_file(source, tmp_path / "dots.png", overwrite=True)
-        assert files.read(tmp_path / "dots.png").header.icc_profile == wanted
+        assert files.read(tmp_path / "dots.png").pages[0].header.icc_profile == wanted
 
 
 @pytest.mark.parametrize("bits", [1, 3, 8, 12, 16])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk.errors import ImageReadError, InverseHalftonerError, UnsupportedImageError
+from sdk.errors import ImageReadError, InverseHalftonerError, OptionError, UnsupportedImageError
 from sdk.files import encode, read
 from sdk.images import Picture
 from tests.sdk.pictures import ICC, as_dtype
@@ -158,6 +158,12 @@ def test_run_batch(restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:
     np.testing.assert_array_equal(array, restorer.run(dots))
     np.testing.assert_array_equal(np.asarray(image), array)
     assert restorer.run_batch([]) == []
+
+
+@pytest.mark.parametrize("one", ["page.tif", Path("page.tif"), b"bytes"], ids=["str", "path", "bytes"])
+def test_one_picture_is_no_batch(restorer: sdk.InverseHalftoner, one: Any) -> None:
+    with pytest.raises(OptionError, match=r"several pictures, not one .*; put it into a list"):
+        restorer.run_batch(one)
 
 
 def floats_as_tiff() -> bytes:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdk
+from sdk.analysis.plain_dots import find_repetition, find_two_levels
 from sdk.metrics import psnr
-from sdk.networks.plain_dots import find_repetition, find_two_levels
 
 RANDOM = np.random.default_rng(3).random((40, 48)) < 0.4
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import sdk
+from sdk.analysis.smeared_dots import find_smeared_levels
 from sdk.metrics import psnr
-from sdk.networks.smeared_dots import find_smeared_levels
 from training.pages import text_page
 
 

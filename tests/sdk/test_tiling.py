@@ -1,4 +1,4 @@
-"""``sdk.networks.tiling``: tiles cover a plane, their weights add up to one, and a local network sees no seams."""
+"""``sdk.tiling``: tiles cover a plane, their weights add up to one, and a local network sees no seams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sdk.errors import OptionError
-from sdk.networks.tiling import infer_tiled, padded, spans
+from sdk.tiling import infer_tiled, padded, spans
 
 
 @dataclass(frozen=True)

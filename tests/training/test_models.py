@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from export.to_onnx import trace
-from export.verify import Inputs
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
 from sdk.catalog import releases
 from sdk.errors import OptionError
@@ -19,6 +18,7 @@ from training.config import load_recipe
 from training.models import build
 from training.models.dncnn import DnCNN
 from training.models.fast import FastNet
+from training.models.inputs import Inputs
 from training.models.msprl import MSPRL
 from training.models.prl import PRL
 from training.models.vdsr import VDSR

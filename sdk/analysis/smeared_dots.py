@@ -6,8 +6,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from sdk.analysis.plain_dots import SAMPLED, TwoLevels
 from sdk.images import to_unit, white_of
-from sdk.networks.plain_dots import SAMPLED, TwoLevels
 
 BETWEEN, MOST_BETWEEN = (0.3, 0.7), 0.08
 """The middle between two smeared levels, and the largest share of the dots in it. JPEG of quality 20 leaves a twentieth there; where dots
