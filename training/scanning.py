@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ class PrintScan:
         return self.pair(photo, rng, period)[:2]
 
     def pair(self, photo: np.ndarray, rng: np.random.Generator, period: float | None = None) -> tuple[np.ndarray, np.ndarray, Print, float]:
-        """Also the print, and how far its scan was enlarged: the scan's period is the print's times that."""
+        """Also the print, at the angle of the scan, and how far that was enlarged: the scan's period is the print's times that."""
         height, width = photo.shape[:2]
         config = self.scan
         factor = rng.uniform(*config.enlargement) if rng.random() < config.enlarged else 1.0
@@ -92,7 +92,8 @@ class PrintScan:
         if rng.random() < config.grey:
             scan, tone = (_grey(image) for image in (scan, tone))
         if rng.random() < config.skewed:
-            scan, tone = _straightened(scan, tone, config, rng)
+            scan, tone, turn = _straightened(scan, tone, config, rng)
+            printed = replace(printed, angle=(printed.angle + turn) % 90)
         if factor > 1:
             if rng.random() < 0.5:
                 scan = _maybe_jpeg(scan, config, rng)
@@ -136,8 +137,9 @@ def _points(image: np.ndarray, factor: int) -> np.ndarray:
     return cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_CUBIC)
 
 
-def _straightened(scan: np.ndarray, tone: np.ndarray, config: ScanConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Both as a turn and a perspective bend them about their middle; interpolation blurs the dots here, and leaves them there."""
+def _straightened(scan: np.ndarray, tone: np.ndarray, config: ScanConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both as a turn and a perspective bend them about their middle, and the turn in degrees; interpolation blurs the dots here, and leaves
+    them there."""
     height, width = scan.shape[:2]
     angle = np.deg2rad(rng.uniform(*config.skew) * rng.choice((-1, 1)))
     lean = rng.uniform(*config.perspective) * rng.choice((-1, 1))
@@ -152,7 +154,7 @@ def _straightened(scan: np.ndarray, tone: np.ndarray, config: ScanConfig, rng: n
         cv2.warpPerspective(image, matrix, (width, height), flags=way, borderMode=cv2.BORDER_REFLECT_101)
         for image, way in zip((scan, tone), ways)
     )
-    return scan, tone
+    return scan, tone, -float(np.rad2deg(angle))
 
 
 def _curved(scan: np.ndarray, tone: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from sdk.analysis.levels import MOSTLY
-from sdk.analysis.spectrum import Peak
+from sdk.analysis.spectrum import Peak, level_at, power_spectrum
 from sdk.images import to_unit, white_of, widened
-from sdk.networks.screen_residue import amplitude_of, smooth
+from sdk.networks.screen_residue import LEAST, amplitude_of, smooth
 from sdk.resizing import resize
 
 DOTS, FAINT_DOTS = 0.15, 0.05
@@ -31,16 +31,19 @@ def keep_what_has_no_dots(restored: np.ndarray, given: np.ndarray, screen: Seque
     """The restoration where the picture (HxW or HxWx3, of the same size) has the screen's dots, with a soft border; else its own pixels.
 
     ``screen``: the picture's peaks, of which those of about ``period`` (px) count. Pictures of more than two levels, and those without
-    clear dots of that screen anywhere, are restored as a whole.
+    clear dots of that screen anywhere, or with some of its dots left outside, are restored as a whole.
     """
     pixels = widened(given)
     lattice = _lattice([peak for peak in screen if period and abs(peak.period - period) < ALIKE * period])
     if not lattice or not _has_two_levels(pixels):
         return restored
-    parts = _screened_parts(pixels, lattice)
+    plane = to_unit(pixels) if pixels.ndim == 2 else to_unit(pixels).mean(axis=2)
+    parts = _screened_parts(plane, lattice)
     if parts is None:
         return restored
     weight = resize(cv2.GaussianBlur(parts, (0, 0), 1), *pixels.shape[:2])
+    if _has_screen(np.where(weight > 0, 1, plane), lattice):
+        return restored
     weight = weight if pixels.ndim == 2 else weight[..., None]
     mixed = pixels + weight * (restored.astype(np.float32) - pixels)
     return mixed.astype(np.float32) if pixels.dtype == np.float32 else np.rint(mixed).astype(pixels.dtype)
@@ -50,9 +53,13 @@ def _has_two_levels(pixels: np.ndarray) -> bool:
     return float(np.mean((pixels == 0) | (pixels == white_of(pixels.dtype)))) >= MOSTLY
 
 
-def _screened_parts(pixels: np.ndarray, lattice: Sequence[Peak]) -> np.ndarray | None:
+def _has_screen(plane: np.ndarray, lattice: Sequence[Peak]) -> bool:
+    spectrum = power_spectrum(plane * np.float32(255))
+    return spectrum is not None and max(level_at(spectrum, peak) for peak in lattice) > LEAST
+
+
+def _screened_parts(plane: np.ndarray, lattice: Sequence[Peak]) -> np.ndarray | None:
     """float32, 1 where there are dots, a pixel for 2^LEVELS x 2^LEVELS px; None where there are none for certain."""
-    plane = to_unit(pixels) if pixels.ndim == 2 else to_unit(pixels).mean(axis=2)
     detail = plane - cv2.GaussianBlur(plane, (0, 0), 3)
     weaker = np.min([amplitude_of(detail, peak) for peak in lattice], axis=0)
     share = weaker**2 / (smooth(detail * detail) + BLANK)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sdk.analysis import analyze
 from sdk.analysis.spectrum import peaks, power_spectrum
 from training.config import RecipeError, from_table, load_recipe, to_table
 from training.lettering import draw_lettering
@@ -113,6 +114,16 @@ def test_sheets_askew_are_turned_and_bent(clean: PrintScan, colour: np.ndarray) 
     inside = slice(16, -16), slice(16, -16)
     errors = [np.abs(image - turned)[inside].mean() for image in (*found, straight)]
     assert min(errors[:2]) < 0.1 * errors[2], errors
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_angle_of_a_screen_turns_with_its_sheet(clean: PrintScan, seed: int) -> None:
+    printing = replace(clean.print, inks={"black": 1.0}, dots={"round": 1.0}, lettering=0, warp=(0, 0))
+    askew = replace(clean, print=printing, scan=replace(clean.scan, skewed=1.0, skew=(4, 4), perspective=(0, 0)))
+    scan, _, printed, _ = askew.pair(np.full((256, 256, 3), 120, np.uint8), np.random.default_rng(seed), period=5.0)
+    found = analyze(scan)
+    assert found.angle is not None
+    assert abs((found.angle - printed.angle + 45) % 90 - 45) < 0.5
 
 
 @pytest.mark.parametrize("interpolation", sorted(set(ENLARGEMENTS)))
