@@ -28,7 +28,7 @@ RESULT = result("scans/scan")
 MISSED = pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="the released model was trained for 269 minutes on two shared CPU cores, from a model for 1-bit halftones; it needs more, or a larger network",
+    reason="the released model was trained for 269 minutes on two shared CPU cores; it needs more, or to be larger",
 )
 # What it misses: a strict xfail fails as soon as one of these is reached, and then it is taken out here.
 MISSES = set(product(("kodak24", "cbsd68"), ("grey", "colour"), ("psnr", "lpips")))

@@ -37,8 +37,8 @@ but for the last row, a page printed and scanned by our simulator. Made by `pyth
 
 NOTES = """What fails, and why:
 
-- Strong screens (`ad_airplane6`, `ad_moto3`, `ad_truck4`, `mag_3`, `press_macro`, `iph_kahanamoku`) keep 10 to 16 dB: waves of one or two grey levels,
-  which the spectrum shows more clearly than the eye, since everything around them is smooth.
+- Strong screens (`ad_airplane6`, `ad_moto3`, `ad_truck4`, `mag_3`, `press_macro`, `iph_kahanamoku`) keep 10 to 16 dB: waves of one or
+  two grey levels, which the spectrum shows more clearly than the eye, since everything around them is smooth.
 - `ftp_portrait_bw` was enlarged pixel by pixel: its dots of 10 px are blocks. They go, and so does what they pretended of sharpness.
 - `ftp_leaf_pattern` is an embossed pattern and `gab_ship_moire` is moire, both without a lattice of dots; they stay in part.
 - In dark, ragged newsprint (`press1930s_05`, `_10`) fine texture goes with the dots, and edges look painted at twice the size.
