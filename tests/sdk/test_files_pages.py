@@ -30,7 +30,7 @@ def test_tiff_pages_of_different_sizes_round_trip(tmp_path: Path) -> None:
     pages = [GREY, GREY[:16], GREY[:, :20]]
     write(tmp_path / "pages.tif", [Picture(page, header=Header(dpi=DPI)) for page in pages])
     file = read(tmp_path / "pages.tif")
-    assert file.header.dpi == DPI
+    assert file.pages[0].header.dpi == DPI
     for found, page in itertools.zip_longest(file.pages, pages):
         np.testing.assert_array_equal(found.pixels, page)
 

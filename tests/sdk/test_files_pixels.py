@@ -107,8 +107,8 @@ def test_several_16_bit_colour_tiff_pages_round_trip() -> None:
     pages = [COLOUR16, COLOUR16[::-1].copy(), COLOUR16[:, ::-1].copy()]
     data = encode([Picture(page, header=Header(dpi=DPI, icc_profile=ICC)) for page in pages], "TIFF")
     file = read(data)
-    assert file.header.dpi == DPI
-    assert file.header.icc_profile == ICC
+    assert file.pages[0].header.dpi == DPI
+    assert file.pages[0].header.icc_profile == ICC
     for found, page in itertools.zip_longest(file.pages, pages):
         np.testing.assert_array_equal(found.pixels, page)
     with Image.open(io.BytesIO(data)) as image:

@@ -126,7 +126,7 @@ def test_run_file_keeps_pages_and_dpi(tmp_path: Path, grey: np.ndarray, halftone
     pages[0].save(source, save_all=True, append_images=pages[1:], dpi=(300, 300))
     halftoner.run_file(source, target)
     written = files.read(target)
-    assert written.header.dpi == (300, 300)
+    assert written.pages[0].header.dpi == (300, 300)
     assert len(written.pages) == 2
     for page, given in zip(written.pages, (grey, grey[::-1])):
         assert page.pixels.dtype == bool

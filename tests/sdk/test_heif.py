@@ -33,11 +33,11 @@ def test_heic_is_read_upright_with_what_it_says() -> None:
     (page,) = file.pages
     assert page.pixels.shape == (64, 48, 3)
     assert np.abs(page.pixels - upright_ramps()).mean() < 6
-    assert file.header.dpi == (300, 300)
-    assert file.header.icc_profile is not None
-    assert file.header.exif is not None
-    assert b"a page" in file.header.exif
-    assert b"xmpmeta" in (file.header.xmp or b"")
+    assert file.pages[0].header.dpi == (300, 300)
+    assert file.pages[0].header.icc_profile is not None
+    assert file.pages[0].header.exif is not None
+    assert b"a page" in file.pages[0].header.exif
+    assert b"xmpmeta" in (file.pages[0].header.xmp or b"")
 
 
 def test_a_folder_of_heic_becomes_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

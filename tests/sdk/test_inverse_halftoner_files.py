@@ -23,8 +23,8 @@ def test_run_file_keeps_pages_and_header(restorer: sdk.InverseHalftoner, dots: n
     told = []
     restorer.run_file(tmp_path / "in.tif", tmp_path / "out.tif", on_page=lambda done, total: told.append((done, total)))
     result = read(tmp_path / "out.tif")
-    assert result.header.dpi == (600, 600)
-    assert result.header.icc_profile == ICC
+    assert result.pages[0].header.dpi == (600, 600)
+    assert result.pages[0].header.icc_profile == ICC
     assert len(result.pages) == 3
     for found, page in zip(result.pages, pages):
         np.testing.assert_array_equal(found.pixels, restorer.run(page))

@@ -115,7 +115,7 @@ def test_run_file_keeps_pages_and_dpi(halftoner: sdk.Halftoner, grey: np.ndarray
     write(tmp_path / "photo.tif", [Picture(page, header=Header(dpi=(300.0, 300.0))) for page in pages])
     halftoner.run_file(tmp_path / "photo.tif", tmp_path / "dots.tif", seed=4)
     written = read(tmp_path / "dots.tif")
-    assert written.header.dpi == (300, 300)
+    assert written.pages[0].header.dpi == (300, 300)
     for found, page in zip(written.pages, pages):
         assert found.pixels.dtype == bool
         np.testing.assert_array_equal(found.pixels, halftoner.run(page, seed=4))
