@@ -62,8 +62,9 @@ GRAIN, COARSER = 0.1, 0.15
 """What ``_grain`` gives for such dots, at the first decile at least and at the first quartile at most. Whole photographs, of grass and sand
 too, have up to 0.08, letters 0.3 and more; dots enlarged by half have 0.2, turned by a degree or more 0.11 or more; those at half the size
 are photographs with noise."""
-FINE, GRAIN_BLOCK, MIDDLE = 2.5, 24, 0.3
-"""px: a blur that dots do not survive, and the side of a block; how far a block's tone is from the middle one, at most."""
+FINE, GRAIN_BLOCK, MIDDLE, FEW_BLOCKS = 2.5, 24, 0.3, 8
+"""px: a blur that dots do not survive, and the side of a block; how far a block's tone is from the middle one, at most; and how many such
+blocks tell."""
 LEAST_SPREAD, AT_AN_END, MOST_AT_AN_END = 64, 0.2, 0.75
 """Of blurred dots: grey levels from ink to paper, at least; how near either end, as a share of that, most pixels are; and how many, as a
 share of all."""
@@ -175,7 +176,7 @@ def judge_unsharp_dots(windows: Windows) -> Analysis | None:
         return None
     _, ink, paper = _ends(grey)
     grains, coarser = (np.concatenate(parts) for parts in zip(*(_grain((plane - ink) / (paper - ink)) for plane in grey)))
-    if grains.size < FEW_LEVELS:
+    if grains.size < FEW_BLOCKS:
         return None
     margin = float(np.percentile(grains, 10)) - GRAIN
     if margin <= 0 or np.percentile(coarser, 25) > COARSER:
