@@ -14,6 +14,8 @@ MOST = 16
 """Tones; networks for palettes know dithers of so many even levels."""
 FALLS = 0.2
 """How much of what channels rise from tone to tone others may fall: blue falls between the two middle greens of a console by a tenth."""
+MOST_JUMPS = 0.05
+"""Share of the changes between neighbours that leave out a tone, at edges; of dithers to the colours of a photograph 0.07 to 0.8."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,7 @@ class Ramp:
         """A picture of these tones -> uint8 HxW, the k-th tone as k / (N - 1) of white."""
         levels = as_8_bits(pixels)
         assert levels is not None, "a ramp is found in pictures of 8 bits"
-        codes = color_codes(levels) if levels.ndim == 3 else levels
-        own = color_codes(self.colors) if levels.ndim == 3 else self.colors[:, 0]
-        order = np.argsort(own)
-        greys = np.rint(np.linspace(0, 255, len(own))).astype(np.uint8)[order]
-        return greys[np.searchsorted(own[order], codes)]
+        return np.rint(np.linspace(0, 255, len(self.colors))).astype(np.uint8)[_places(levels, self.colors)]
 
     def between(self, greys: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """float32 HxW in [0, 1], what ``spread`` gave restored -> the tones between, of the given dtype."""
@@ -53,4 +51,18 @@ def find_ramp(pixels: np.ndarray) -> Ramp | None:
     even = np.rint(np.linspace(0, 255, len(colors)))[:, None]
     if -steps[steps < 0].sum() > FALLS * steps[steps > 0].sum() or np.abs(colors - even).max() <= 1:
         return None
-    return Ramp(colors.astype(np.uint8))
+    return Ramp(colors.astype(np.uint8)) if _steps_along(_places(levels, colors)) else None
+
+
+def _places(levels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Which of the colours each pixel has, HxW."""
+    codes, own = (color_codes(levels), color_codes(colors)) if levels.ndim == 3 else (levels, colors[:, 0])
+    order = np.argsort(own)
+    return order[np.searchsorted(own[order], codes)]
+
+
+def _steps_along(places: np.ndarray) -> bool:
+    """Whether neighbours that differ are nearly always of tones that follow each other; colours of a palette are mixed as they come."""
+    steps = [np.abs(np.diff(places, axis=axis)) for axis in (0, 1)]
+    jumps, changes = (sum(int(np.count_nonzero(step > least)) for step in steps) for least in (1, 0))
+    return jumps < MOST_JUMPS * changes

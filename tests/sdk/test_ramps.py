@@ -47,6 +47,13 @@ def test_no_ramps(photo: np.ndarray) -> None:
     assert find_ramp(blue[places]) is not None
 
 
+@pytest.mark.parametrize("colors", [8, 16])
+def test_the_palette_of_a_photograph_is_no_ramp(colour: np.ndarray, colors: int) -> None:
+    """Even of muted colours, which rise with the tone: the dots between two tones are of a third."""
+    muted = np.rint(0.8 * colour.mean(axis=2, keepdims=True) + 0.2 * colour).astype(np.uint8)
+    assert find_ramp(halftone(muted, "palette", colors=colors)) is None
+
+
 @pytest.mark.parametrize("method", ["floyd-steinberg", "bayer"])
 @pytest.mark.parametrize("colors", RAMPS.values(), ids=RAMPS)
 @pytest.mark.parametrize("times", [1, 3])
