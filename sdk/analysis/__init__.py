@@ -19,7 +19,7 @@ from PIL import Image
 
 from sdk import files
 from sdk.analysis.dither import is_dithered
-from sdk.analysis.judges import Windows, judge_blurred_dots, judge_few_levels, judge_spectrum, judge_two_levels, judge_unsharp_dots
+from sdk.analysis.judges import Windows, ends, judge_blurred_dots, judge_few_levels, judge_spectrum, judge_two_levels, judge_unsharp_dots
 from sdk.analysis.methods import find_method
 from sdk.analysis.plain_dots import find_repetition, find_two_levels
 from sdk.analysis.result import KINDS, Analysis
@@ -88,8 +88,8 @@ def _with_method(found: Analysis, pixels: np.ndarray, windows: Windows) -> Analy
     if levels := find_two_levels(pixels):
         pixels = levels.spread(pixels)
     else:
-        low, high = np.percentile(np.concatenate([window[::3, ::5].ravel() for window in windows]), (1, 99))
-        threshold = float(low + high) / 2 / 255 if high > low else threshold
+        _, low, high = ends(windows)
+        threshold = (low + high) / 2 / 255 if high > low else threshold
     if turn := find_turn(pixels, threshold):
         found, pixels = replace(found, turned=turn.degrees, mirrored=turn.mirrored), turn.undo(pixels)
     method = find_method(pixels, threshold)

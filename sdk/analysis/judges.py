@@ -170,16 +170,16 @@ def judge_unsharp_dots(windows: Windows) -> Analysis | None:
     everywhere, in the smoothest places too, as the contrast of black and white makes it; and finer than anything in letters. Or a screen
     of which the same happened."""
     grey = _luma(windows)
-    if max(distinct_levels(planes).size for planes in _planes(windows)) <= FEW_LEVELS or judge_blurred_dots(windows):
+    if max(distinct_levels(planes).size for planes in _planes(windows)) <= FEW_LEVELS:
         return None
-    if _spread(grey) < WIDE_SPREAD:
+    _, ink, paper = ends(grey)
+    if paper - ink < WIDE_SPREAD:
         return None
-    _, ink, paper = _ends(grey)
     grains, coarser = (np.concatenate(parts) for parts in zip(*(_grain((plane - ink) / (paper - ink)) for plane in grey)))
     if grains.size < FEW_BLOCKS:
         return None
     margin = float(np.percentile(grains, 10)) - GRAIN
-    if margin <= 0 or np.percentile(coarser, 25) > COARSER:
+    if margin <= 0 or np.percentile(coarser, 25) > COARSER or judge_blurred_dots(windows):
         return None
     screen = _find_in_any_channel(windows)
     return _screen(screen) if screen.margin > 0 else Analysis("dither", _sure(margin, 0.03), bits=1)
@@ -238,13 +238,21 @@ def _palette_size(windows: Windows) -> int | None:
 
 def judge_blurred_dots(windows: Windows) -> Analysis | None:
     """A 1-bit dither after JPEG: nearly two levels, and dots of one pixel. A scan of text has the levels, but not the dots."""
-    of_colour = _planes(windows) if windows[0].ndim == 3 else []  # whose dots lie at other places in each channel
-    found = [_judge_blurred_plane(planes) for planes in of_colour if _spread(planes) >= LEAST_SPREAD]
-    return _judge_blurred_plane(_luma(windows)) or (found[0] if found and all(found) else None)
+    if found := _judge_blurred_plane(_luma(windows)):
+        return found
+    channels = _planes(windows) if windows[0].ndim == 3 else []  # of colour, whose dots lie at other places in each
+    first = None
+    for planes in channels:
+        _, ink, paper = ends(planes)
+        found = _judge_blurred_plane(planes)
+        if found is None and paper - ink >= LEAST_SPREAD:
+            return None
+        first = first or found
+    return first
 
 
 def _judge_blurred_plane(grey: Windows) -> Analysis | None:
-    sample, ink, paper = _ends(grey)
+    sample, ink, paper = ends(grey)
     if paper - ink < LEAST_SPREAD:
         return None
     position = (sample - ink) / (paper - ink)
@@ -258,16 +266,11 @@ def _judge_blurred_plane(grey: Windows) -> Analysis | None:
     return Analysis(found.kind, min(found.confidence, _sure(near - MOST_AT_AN_END, 0.05)), found.period, bits=1)
 
 
-def _ends(grey: Windows) -> tuple[np.ndarray, float, float]:
-    """Some of the pixels, and the levels of ink and paper among them."""
-    sample = np.concatenate([plane[::3, ::5].ravel() for plane in grey])  # odd, so that every phase of a matrix is met
+def ends(windows: Windows) -> tuple[np.ndarray, float, float]:
+    """Some of the values, and the levels of ink and paper among them."""
+    sample = np.concatenate([window[::3, ::5].ravel() for window in windows])  # odd, so that every phase of a matrix is met
     ink, paper = (float(level) for level in np.percentile(sample, (1, 99)))
     return sample, ink, paper
-
-
-def _spread(grey: Windows) -> float:
-    _, ink, paper = _ends(grey)
-    return paper - ink
 
 
 def judge_spectrum(windows: Windows) -> Analysis:

@@ -20,7 +20,7 @@ from sdk.networks.few_bits import is_few_bit
 from sdk.networks.halftone import HalftoneNetwork
 from sdk.networks.network import check_tiles
 from sdk.networks.noise import check_seed
-from sdk.networks.unfit_dots import TWO_LEVEL_SHARE, two_level_share
+from sdk.networks.unfit_dots import is_near_two_levels
 
 COARSE = 9
 """px; the largest cells of clustered dots that 1-bit networks restore as well as one for print."""
@@ -97,7 +97,7 @@ class AutoNetwork:
         # Networks for dots of any method know no large cells of clustered dots; to one for print they are a screen.
         coarse = analysis.kind == "ordered" and analysis.method is None and (analysis.period or 0) > COARSE and analysis.enlarged == 1
         # Dots that were resized are no longer as networks for dots know them, unless their method still shows: they are much as in print.
-        resized = analysis.kind == "dither" and analysis.method is None and two_level_share(cut) < TWO_LEVEL_SHARE
+        resized = analysis.kind == "dither" and analysis.method is None and not is_near_two_levels(cut)
         kind = "screen" if coarse or resized else analysis.kind
         choice = self.choice = Choice(analysis, None if left_alone else model_for(kind, jointly))
         if self._on_choice:

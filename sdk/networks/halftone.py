@@ -26,7 +26,7 @@ from sdk.metadata import ModelMetadata
 from sdk.networks.network import Network
 from sdk.networks.palette_room import keep_to_palette
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
-from sdk.networks.screened_parts import keep_what_has_no_dots
+from sdk.networks.screened_parts import has_two_levels, keep_what_has_no_dots
 from sdk.networks.unfit_dots import warn_if_not_two_levels, warn_if_other_method
 from sdk.resizing import resize
 from sdk.turn import Turn
@@ -95,10 +95,9 @@ class HalftoneNetwork(Network):
 
     def _restore_palette(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
         """Of dithers each dot once, and even greys for a ramp of tones; drawings are left as they are."""
-        repeated, ramp = find_repetition(pixels), find_ramp(pixels)
-        if repeated and is_dithered(small := repeated.undo(pixels)):
+        if (repeated := find_repetition(pixels)) and is_dithered(small := repeated.undo(pixels)):
             return repeated.enlarge(self._restore_palette(small, analysis, seed), *pixels.shape[:2])
-        if ramp and is_dithered(pixels):
+        if (ramp := find_ramp(pixels)) and is_dithered(pixels):
             return ramp.between(self.restore_as_it_is(to_unit(ramp.spread(pixels)), analysis, seed), pixels.dtype)
         return self.restore_as_it_is(pixels, analysis, seed)
 
@@ -109,8 +108,9 @@ class HalftoneNetwork(Network):
         fitted = resize(pixels, max(8, round(height * factor)), max(8, round(width * factor)))
         screen = screen_frequencies(luma(fitted))
         restored = resize(self._restore_planes(fitted, seed, screen=screen), height, width)
-        own = screen if fitted.shape == pixels.shape else screen_frequencies(luma(pixels))
-        return keep_what_has_no_dots(restored, pixels, own, found.period)
+        if fitted.shape != pixels.shape and has_two_levels(pixels):
+            screen = screen_frequencies(luma(pixels))
+        return keep_what_has_no_dots(restored, pixels, screen, found.period)
 
     def _restore_dots(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None) -> np.ndarray:
         if repeated := find_repetition(pixels if self.threshold is None else cut_at(pixels, self.threshold)):

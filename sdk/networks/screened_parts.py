@@ -35,7 +35,7 @@ def keep_what_has_no_dots(restored: np.ndarray, given: np.ndarray, screen: Seque
     """
     pixels = widened(given)
     lattice = _lattice([peak for peak in screen if period and abs(peak.period - period) < ALIKE * period])
-    if not lattice or not _has_two_levels(pixels):
+    if not lattice or not has_two_levels(pixels):
         return restored
     plane = to_unit(pixels) if pixels.ndim == 2 else to_unit(pixels).mean(axis=2)
     parts = _screened_parts(plane, lattice)
@@ -49,8 +49,9 @@ def keep_what_has_no_dots(restored: np.ndarray, given: np.ndarray, screen: Seque
     return mixed.astype(np.float32) if pixels.dtype == np.float32 else np.rint(mixed).astype(pixels.dtype)
 
 
-def _has_two_levels(pixels: np.ndarray) -> bool:
-    return float(np.mean((pixels == 0) | (pixels == white_of(pixels.dtype)))) >= MOSTLY
+def has_two_levels(pixels: np.ndarray) -> bool:
+    """Whether nearly all values are black or white, exactly."""
+    return pixels.dtype == np.bool_ or float(np.mean((pixels == 0) | (pixels == white_of(pixels.dtype)))) >= MOSTLY
 
 
 def _has_screen(plane: np.ndarray, lattice: Sequence[Peak]) -> bool:

@@ -12,17 +12,17 @@ TWO_LEVEL_SHARE = 0.9
 """A picture with fewer pixels than this near black or white (within 10 %) is no clean 1-bit halftone."""
 
 
-def two_level_share(pixels: np.ndarray) -> float:
-    """Share of values within 10 % of black or white."""
+def is_near_two_levels(pixels: np.ndarray) -> bool:
+    """Whether nearly all values are within 10 % of black or white."""
     if pixels.dtype == np.bool_:
-        return 1.0
+        return True
     white = white_of(pixels.dtype)
-    return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white)))
+    return float(np.mean((pixels < 0.1 * white) | (pixels > 0.9 * white))) >= TWO_LEVEL_SHARE
 
 
 def warn_if_not_two_levels(pixels: np.ndarray) -> None:
     """One constant text, so that Python's warning filters show it once a program unless told otherwise."""
-    if two_level_share(pixels) < TWO_LEVEL_SHARE:
+    if not is_near_two_levels(pixels):
         warn(
             "The pixels are not near black and white: this is no clean 1-bit halftone, and is restored as it is. "
             "If it is a scan of print, use the model 'scan' (--model scan), or 'auto', which looks first. If JPEG coding or smoothing "
