@@ -13,7 +13,6 @@ from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.dither import is_dithered
 from sdk.analysis.methods import find_method, method_number, method_of_counts
 from sdk.analysis.plain_dots import find_repetition, find_two_levels
-from sdk.analysis.ramps import find_ramp
 from sdk.analysis.result import TWO_LEVEL_KINDS
 from sdk.analysis.smeared_dots import find_smeared_levels
 from sdk.analysis.spectrum import Peak
@@ -25,6 +24,7 @@ from sdk.images import cut_at, from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.networks.network import Network
 from sdk.networks.palette_room import keep_to_palette
+from sdk.networks.ramps import find_ramp
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
 from sdk.networks.screened_parts import has_two_levels, keep_what_has_no_dots
 from sdk.networks.unfit_dots import warn_if_not_two_levels, warn_if_other_method
@@ -98,7 +98,7 @@ class HalftoneNetwork(Network):
         if (repeated := find_repetition(pixels)) and is_dithered(small := repeated.undo(pixels)):
             return repeated.enlarge(self._restore_palette(small, analysis, seed), *pixels.shape[:2])
         if (ramp := find_ramp(pixels)) and is_dithered(pixels):
-            return ramp.between(self.restore_as_it_is(to_unit(ramp.spread(pixels)), analysis, seed), pixels.dtype)
+            return ramp.between(self.restore_as_it_is(to_unit(ramp.greys), analysis, seed), pixels.dtype)
         return self.restore_as_it_is(pixels, analysis, seed)
 
     def _restore_screen(self, pixels: np.ndarray, analysis: Analysis | None, seed: int | None, periods: tuple[float, float]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``sdk.analysis.ramps``: dithers of a few uneven tones, as of a handheld console, are restored as even greys would be."""
+"""``sdk.networks.ramps``: dithers of a few uneven tones, as of a handheld console, are restored as even greys would be."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import sdk
-from sdk.analysis.ramps import find_ramp
 from sdk.halftoning import halftone
 from sdk.metrics import psnr
+from sdk.networks.ramps import find_ramp
 
 GREENS = np.array([[15, 56, 15], [48, 98, 48], [139, 172, 15], [155, 188, 15]], np.uint8)
 GREYS = np.array([[0], [60], [140], [255]], np.uint8)
@@ -31,7 +31,7 @@ def test_spread_and_back(photo: np.ndarray, colors: np.ndarray) -> None:
         ramp = find_ramp(pixels)
         assert ramp is not None
         assert np.array_equal(ramp.colors, colors)
-        greys = ramp.spread(pixels)
+        greys = ramp.greys
         assert np.array_equal(greys, halftone(photo[:64, :80], "bayer", levels=4))
         assert np.array_equal(ramp.between(greys / np.float32(255), pixels.dtype), pixels)
 
