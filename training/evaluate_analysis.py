@@ -22,6 +22,7 @@ from sdk.analysis.methods import label_of
 from sdk.analysis.turns import TURNS
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
+from sdk.images import from_unit, widened
 from training.arguments import count
 from training.config import load_recipe
 from training.data import photo_paths, read_rgb
@@ -105,6 +106,11 @@ def one_bit_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator)
     turned = turn.apply(halftone(grey, kernel))
     facts = {"turned": turn.degrees, "mirrored": turn.mirrored}
     yield Case("error diffusion, turned", "dither", turned, facts=facts, method=kernel)
+    own = np.random.default_rng(int(grey.sum()))
+    size = tuple(round(extent * factor) for factor in [own.uniform(1.25, 3.5)] for extent in grey.shape[::-1])
+    large = cv2.resize(widened(diffused), size, interpolation=int(own.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
+    coded, facts = jpeg(large, int(own.integers(70, 98))), {"smoothed_from": grey.shape}
+    yield Case("error diffusion, smoothly enlarged, JPEG", "dither", coded, facts=facts, method=label)
     blue = halftone(grey, "blue-noise", size=int(rng.choice([32, 48, 64])), seed=int(rng.integers(200, 204)))
     yield Case("blue noise", "dither", blue, method="blue-noise")
     yield Case("white noise", "dither", halftone(grey, "white-noise", seed=int(rng.integers(1000))), method="white-noise")
@@ -136,6 +142,10 @@ def screen_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) 
         scan, _, printed, factor = config.pair(photo, rng, period=period)
         angles = tuple(printed.angle + turn * way for turn in INK_ANGLES[ink] for way in (1, -1))
         yield Case(f"print, {ink}", "screen", scan, printed.period * factor, angles)
+        if ink == "black":
+            own = np.random.default_rng(int(grey.sum()))  # so that what follows stays as it was
+            page = beside_text(from_unit(scan if scan.ndim == 2 else scan[..., 1], np.uint8), own)
+            yield Case("print beside text, grey scan", "screen", page, printed.period * factor, angles)
 
 
 def few_level_cases(photo: np.ndarray, grey: np.ndarray, rng: np.random.Generator) -> Iterator[Case]:

@@ -60,12 +60,15 @@ def _noisy(dots: np.ndarray) -> np.ndarray:
     return np.clip(dots + np.random.default_rng(0).normal(0, 25, dots.shape), 0, 255).astype(np.uint8)
 
 
-def _enlarged(dots: np.ndarray) -> np.ndarray:
-    return cv2.resize(dots, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+def _enlarged(times: float, quality: int | None = None) -> Disguise:
+    def enlarge(dots: np.ndarray) -> np.ndarray:
+        large = cv2.resize(dots, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+        return jpeg(large, quality) if quality else large
 
+    def reduce(large: np.ndarray) -> np.ndarray:
+        return cv2.resize(large, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
 
-def _reduced(large: np.ndarray, times: float) -> np.ndarray:
-    return cv2.resize(large, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
+    return Disguise(f"enlarged {times:g} times, bicubic" + (f"; JPEG, quality {quality}" if quality else ""), enlarge, reduce)
 
 
 DISGUISES = (
@@ -79,8 +82,9 @@ DISGUISES = (
     ),
     *(_coded(quality) for quality in (90, 60, 30)),
     Disguise("noise of 25 levels", _noisy),
-    *(_smoothed(sigma) for sigma in (0.4, 0.6)),
-    Disguise("enlarged by a half, bicubic", _enlarged, lambda large: _reduced(large, 1.5)),
+    *(_smoothed(sigma) for sigma in (0.4, 0.6, 0.8)),
+    *(_enlarged(times) for times in (1.5, 2)),
+    _enlarged(1.5, quality=70),
 )
 
 

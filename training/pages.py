@@ -45,13 +45,14 @@ def table_page(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return np.array(sheet)
 
 
-def beside_text(white: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A page of text, 2.7 times the sides of the bool HxW picture that stands somewhere on it."""
-    height, width = white.shape
-    page = text_page(round(2.7 * height), round(2.7 * width), rng) > 127
-    top, left = (int(rng.integers(outer - inner)) for outer, inner in zip(page.shape, white.shape))
-    page[max(0, top - 8) : top + height + 8, max(0, left - 8) : left + width + 8] = True
-    page[top : top + height, left : left + width] = white
+def beside_text(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A page of text, 2.7 times the sides of the HxW picture that stands somewhere on it: bool if that is, else uint8 and scanned."""
+    height, width = picture.shape
+    page = text_page(round(2.7 * height), round(2.7 * width), rng)
+    page = page > 127 if picture.dtype == bool else scanned(page, rng)
+    top, left = (int(rng.integers(outer - inner)) for outer, inner in zip(page.shape, picture.shape))
+    page[max(0, top - 8) : top + height + 8, max(0, left - 8) : left + width + 8] = np.median(page)
+    page[top : top + height, left : left + width] = picture
     return page
 
 

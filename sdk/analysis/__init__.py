@@ -19,6 +19,7 @@ from PIL import Image
 
 from sdk import files
 from sdk.analysis.dither import is_dithered
+from sdk.analysis.hidden_dots import find_hidden_dots
 from sdk.analysis.judges import Windows, ends, judge_blurred_dots, judge_few_levels, judge_spectrum, judge_two_levels, judge_unsharp_dots
 from sdk.analysis.methods import find_method
 from sdk.analysis.plain_dots import find_repetition, find_two_levels
@@ -69,6 +70,11 @@ def _judge(pixels: np.ndarray) -> Analysis:
         found = _judge(dots)
         if found.is_two_level:
             return found
+    if (dots := find_hidden_dots(pixels)) is not None:
+        found = _judge(dots)
+        # Small letters may look like dots without a method.
+        if found.kind == "ordered" or found.method:
+            return replace(found, smoothed_from=(dots.shape[0], dots.shape[1]))
     large = pixels.shape[0] * pixels.shape[1] > MOST_PIXELS
     windows = [from_unit(to_unit(window), np.uint8) for window in (choose_windows(pixels) if large else [pixels])]
     if windows[0].ndim == 3 and all(is_grey(window) for window in windows):

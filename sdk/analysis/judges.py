@@ -29,7 +29,8 @@ from sdk.analysis.levels import (
 from sdk.analysis.methods import find_method
 from sdk.analysis.result import Analysis
 from sdk.analysis.rules import without_rules
-from sdk.analysis.screens import OF_DOTS, Screen, find_screen
+from sdk.analysis.screens import NOTHING, OF_DOTS, Screen, find_screen
+from sdk.analysis.spectrum import BLOCK
 from sdk.analysis.two_levels import DISPERSED, MASKS, MATRICES, POWERS, find_matrix, measure_texture, measure_whiteness
 from sdk.analysis.windows import WINDOW, choose_windows
 from sdk.halftoning.error_diffusion import KERNELS
@@ -50,8 +51,9 @@ EXACT_PERIOD, EXACT_ANGLE = 0.006, 0.4
 """Share of the period, and degrees, that a screen of clustered dots on the pixel grid is off by, at most."""
 ON_LATTICE = 0.08
 """Cycles that a peak of something that repeats is off whole ones, at most."""
-CLEAR, OF_A_CHANNEL = 3.0, 2.0
-"""dB of ``Screen.margin``: of a screen that is beyond doubt, and what is asked more of one that shows in a single channel."""
+CLEAR, OF_A_CHANNEL, OF_A_PART = 3.0, 2.0, 8.0
+"""dB of ``Screen.margin``: of a screen that is beyond doubt, and what is asked more of one that shows in a single channel, or in a part of
+the picture."""
 PHOTO_CONTOURS, PHOTO_SINGLES, DRAWING_SINGLES = 0.07, 0.015, 0.08
 """``Dither.contours`` of a photograph, at least; ``Dither.singles`` of dither in photographs and in drawings, at least."""
 DITHER_ROUGHNESS = 3.0
@@ -275,7 +277,18 @@ def ends(windows: Windows) -> tuple[np.ndarray, float, float]:
 
 def judge_spectrum(windows: Windows) -> Analysis:
     screen = _find_in_any_channel(windows)
+    if screen.margin < CLEAR:
+        screen = max(screen, _find_in_a_part(windows), key=lambda screen: screen.margin)
     return _screen(screen) if screen.margin > 0 else Analysis("continuous", _sure(-screen.margin, 1.5))
+
+
+def _find_in_a_part(windows: Windows) -> Screen:
+    """The dots of a small picture on a page of text, which drown in the mean spectrum. Lines there are blinds as often as print."""
+    likeliest = _luma(windows[:: (len(windows) + 1) // 2])  # ``choose_windows`` has looked in two ways, each half of them
+    parts = [part for window in likeliest for part in choose_windows(window, 2 // len(likeliest), BLOCK)]
+    found = (find_screen([without_rules(part)]) for part in parts)
+    dots = (replace(screen, margin=screen.margin - OF_A_PART) for screen in found if not screen.lines)
+    return max(dots, key=lambda screen: screen.margin, default=NOTHING)
 
 
 def _find_in_any_channel(windows: Windows) -> Screen:

@@ -92,17 +92,24 @@ class TwoLevels:
 
 def find_two_levels(pixels: np.ndarray) -> TwoLevels | None:
     """The two values of each channel of HxW or HxWx3, where it has no more and they are not black and white already."""
-    if pixels.dtype == np.bool_:
+    if pixels.dtype == np.bool_ or (levels := exact_levels(pixels)) is None:
         return None
-    for seen in (pixels[:: max(1, len(pixels) // SAMPLED)], pixels):
-        planes = seen.reshape(*seen.shape[:2], -1)
-        low, high = planes.min(axis=(0, 1)), planes.max(axis=(0, 1))
-        if not ((planes == low) | (planes == high)).all():
-            return None
+    low, high = levels
     # A channel of one level has no dots, and stays what it is.
     if (low == high).all() or ((low == 0) & (high == white_of(pixels.dtype)))[low < high].all():
         return None
     return _two_colours(pixels, low, high) or TwoLevels(low, high)
+
+
+def exact_levels(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The lower and the higher level of each channel of HxW or HxWx3, (C,), where it has no others."""
+    return _levels(pixels) if _levels(pixels[:: max(1, len(pixels) // SAMPLED)]) else None
+
+
+def _levels(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    planes = pixels.reshape(*pixels.shape[:2], -1)
+    low, high = planes.min(axis=(0, 1)), planes.max(axis=(0, 1))
+    return (low, high) if ((planes == low) | (planes == high)).all() else None
 
 
 def is_of_two_colours(pixels: np.ndarray) -> bool:

@@ -30,6 +30,8 @@ class Analysis:
     """Of 1-bit dithers: the halftoning method, of ``sdk.analysis.methods.LABELS``, where one explains the dots."""
     enlarged: int = 1
     """How often each pixel of a dither is repeated, down and across; the other fields are of it at its own size."""
+    smoothed_from: tuple[int, int] | None = None
+    """Of a 1-bit dither that was blurred or smoothly enlarged: how many dots it has down and across; the other fields are of these."""
     turned: int = 0
     """Of 1-bit dithers: by how many degrees, counter-clockwise, the dots were turned since they were made: 0, 90, 180, 270."""
     mirrored: bool = False
@@ -43,6 +45,7 @@ class Analysis:
     def __str__(self) -> str:
         since = ", mirrored" * self.mirrored + f", turned by {self.turned} degrees" * (self.turned > 0)
         since += f", each pixel {self.enlarged}x{self.enlarged} times" * (self.enlarged > 1)
+        since += ", smoothed from {1}x{0} dots".format(*self.smoothed_from) if self.smoothed_from else ""
         details = {
             "dither": f"1-bit dither ({self.method or 'error diffusion, blue or white noise'})" + since,
             "ordered": "1-bit ordered dither" + (f", {self.period:g} px matrix" if self.period else "") + since,

@@ -83,21 +83,23 @@ class AutoNetwork:
         """As ``HalftoneNetwork.restore``; a picture without a halftone is returned as it is, with a ``NoHalftoneWarning``.
 
         A picture of few levels, or that no model restores as it is, may be a dither that was blurred: where a threshold was asked for,
-        what it leaves is looked at, too.
+        what it leaves is looked at, too; also where the analysis sees dots that the threshold changes.
         """
         analysis = analyze_pixels(pixels)
         cut = pixels if self._threshold is None else cut_at(pixels, self._threshold)
-        if self._threshold is not None and (analysis.kind == "few-bit" or model_for(analysis.kind) is None):
+        doubtful = analysis.kind == "few-bit" or model_for(analysis.kind) is None or analysis.smoothed_from
+        if self._threshold is not None and doubtful:
             again = analyze_pixels(cut)
             analysis = again if again.is_two_level else analysis
         # Levels may lie on a grid, as the analysis asks, that is of no number of bits: a poster of six greys.
         left_alone = analysis.kind == "few-bit" and not is_few_bit(pixels)
         # A network for all channels at once knows less than one for grey: it is for dots whose method has a name.
         jointly = analysis.method is not None and not is_grey(cut) and not is_of_two_colours(cut)
+        enlarged = analysis.enlarged > 1 or analysis.smoothed_from not in (None, pixels.shape[:2])
         # Networks for dots of any method know no large cells of clustered dots; to one for print they are a screen.
-        coarse = analysis.kind == "ordered" and analysis.method is None and (analysis.period or 0) > COARSE and analysis.enlarged == 1
-        # Dots that were resized are no longer as networks for dots know them, unless their method still shows: they are much as in print.
-        resized = analysis.kind == "dither" and analysis.method is None and not is_near_two_levels(cut)
+        coarse = analysis.kind == "ordered" and analysis.method is None and (analysis.period or 0) > COARSE and not enlarged
+        # Dots that were resized are no longer as networks for dots know them, unless their method shows: they are much as in print.
+        resized = analysis.kind == "dither" and analysis.method is None and analysis.smoothed_from is None and not is_near_two_levels(cut)
         kind = "screen" if coarse or resized else analysis.kind
         choice = self.choice = Choice(analysis, None if left_alone else model_for(kind, jointly))
         if self._on_choice:

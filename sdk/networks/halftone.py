@@ -11,6 +11,7 @@ import numpy as np
 
 from sdk.analysis import Analysis, analyze_pixels
 from sdk.analysis.dither import is_dithered
+from sdk.analysis.hidden_dots import find_hidden_dots
 from sdk.analysis.methods import find_method, method_number, method_of_counts
 from sdk.analysis.plain_dots import find_repetition, find_two_levels
 from sdk.analysis.result import TWO_LEVEL_KINDS
@@ -117,6 +118,10 @@ class HalftoneNetwork(Network):
             return repeated.enlarge(self._restore_dots(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
         if self.threshold is None:
             levels = find_two_levels(pixels)
+            if levels is None and (dots := find_hidden_dots(pixels)) is not None:
+                analysis = analysis or analyze_pixels(pixels)
+                if analysis.smoothed_from:
+                    return resize(self._restore_dots(dots, analysis, seed), *pixels.shape[:2])
             if levels is None and (smeared := find_smeared_levels(pixels)):
                 analysis = analysis or analyze_pixels(pixels)
                 levels = smeared if analysis.is_two_level else None

@@ -13,6 +13,8 @@ from sdk.analysis import analyze_pixels
 from sdk.halftoning import halftone
 from sdk.halftoning.error_diffusion import KERNELS
 from tests.sdk.sheets import blurred_print, jpeg, text_page
+from training.pages import scanned
+from training.pages import text_page as letters
 
 
 def turned(first: float | None, second: float) -> float:
@@ -190,6 +192,18 @@ def test_small_picture_on_a_large_page_of_text(photo: np.ndarray, method: str, k
     page = text_page(2400, 1800, size=26) > 127
     page[1500:2012, 900:1668] = halftone(photo, method)
     assert analyze_pixels(page).kind == kind
+
+
+@pytest.mark.parametrize("period", [5.0, 9.0, 12.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_small_print_on_a_grey_page_of_text(photo: np.ndarray, period: float, seed: int) -> None:
+    """In the mean of all windows its peaks drown; in its own they do not."""
+    rng = np.random.default_rng(seed)
+    page = scanned(letters(1300, 1500, rng), rng)
+    page[600:770, 500:700] = blurred_print(photo[:170, 300:500], period, 40)
+    found = analyze_pixels(page)
+    assert found.kind == "screen"
+    assert found.period == pytest.approx(period, rel=0.04)
 
 
 @pytest.mark.parametrize("period", [12.0, 18.0])
