@@ -40,12 +40,14 @@ def test_the_sample_is_restored_better_than_by_a_blur(restored_sample: np.ndarra
 def test_threshold_mends_a_smoothed_halftone(photo: np.ndarray, white: np.ndarray) -> None:
     region = np.s_[100:228, 100:228]
     soft = cv2.GaussianBlur(as_dtype(white[region], np.uint8), (0, 0), 0.5)
+    soft[:, :16] = 128  # a mat, so that no two levels explain it
     with pytest.warns(sdk.NotTwoLevelsWarning):
         as_it_is = sdk.InverseHalftoner("fast", device="cpu").run(soft)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mended = sdk.InverseHalftoner("fast", device="cpu", threshold=0.5).run(soft)
-    assert psnr(mended, photo[region]) > psnr(as_it_is, photo[region]) + 0.5
+    inside = np.s_[:, 32:]
+    assert psnr(mended[inside], photo[region][inside]) > psnr(as_it_is[inside], photo[region][inside]) + 0.5
 
 
 def test_threshold_cuts_at_its_level(restorer: sdk.InverseHalftoner, dots: np.ndarray) -> None:
