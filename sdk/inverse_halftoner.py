@@ -36,8 +36,8 @@ class InverseHalftoner:
     device: "cpu", "cuda", or "auto" (CUDA where this onnxruntime has it, else the CPU). What is asked for by name and
         cannot be had is a ``DeviceError``.
     tile, overlap: px; the default comes from the model. A picture that fits in one tile is computed whole.
-    threshold: None, or a level in (0, 1) at which the input is cut to two levels first; it mends halftones that were
-        JPEG-coded or lightly smoothed.
+    threshold: None, or a level in (0, 1) at which the input is cut to two levels first; for halftones that were JPEG-coded or lightly
+        smoothed and have other tones beside them, such as a mat. Without it such dots are looked for.
     method: the halftoning method that made the dots (of ``sdk.analysis.methods.LABELS``), for models that are told it (``fast``); the
         default is what each picture's dots say, "unknown" tells the model none. Dots of a method that is named are taken to lie as they
         were made; else turned ones are turned back first. "auto" takes no method.

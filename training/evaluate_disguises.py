@@ -60,15 +60,17 @@ def _noisy(dots: np.ndarray) -> np.ndarray:
     return np.clip(dots + np.random.default_rng(0).normal(0, 25, dots.shape), 0, 255).astype(np.uint8)
 
 
+def _reduced(large: np.ndarray, times: float) -> np.ndarray:
+    return cv2.resize(large, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
+
+
 def _enlarged(times: float, quality: int | None = None) -> Disguise:
     def enlarge(dots: np.ndarray) -> np.ndarray:
         large = cv2.resize(dots, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
         return jpeg(large, quality) if quality else large
 
-    def reduce(large: np.ndarray) -> np.ndarray:
-        return cv2.resize(large, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
-
-    return Disguise(f"enlarged {times:g} times, bicubic" + (f"; JPEG, quality {quality}" if quality else ""), enlarge, reduce)
+    title = f"enlarged {times:g} times, bicubic" + (f"; JPEG, quality {quality}" if quality else "")
+    return Disguise(title, enlarge, lambda large: _reduced(large, times))
 
 
 DISGUISES = (
@@ -78,7 +80,7 @@ DISGUISES = (
     Disguise(
         "pixels repeated 2x2 times",
         lambda dots: dots.repeat(2, 0).repeat(2, 1),
-        lambda photo: cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        lambda large: _reduced(large, 2),
     ),
     *(_coded(quality) for quality in (90, 60, 30)),
     Disguise("noise of 25 levels", _noisy),

@@ -118,7 +118,8 @@ class HalftoneNetwork(Network):
             return repeated.enlarge(self._restore_dots(repeated.undo(pixels), analysis, seed), *pixels.shape[:2])
         if self.threshold is None:
             levels = find_two_levels(pixels)
-            if levels is None and (dots := find_hidden_dots(pixels)) is not None:
+            may_be_hidden = levels is None and (analysis is None or analysis.smoothed_from)
+            if may_be_hidden and (dots := find_hidden_dots(pixels)) is not None:
                 analysis = analysis or analyze_pixels(pixels)
                 if analysis.smoothed_from:
                     return resize(self._restore_dots(dots, analysis, seed), *pixels.shape[:2])
