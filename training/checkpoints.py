@@ -64,7 +64,7 @@ def history(recipe: Recipe, progress: dict[str, Any]) -> dict[str, Any]:
 
 
 def _history(name: str, progress: Mapping[str, Any], learnt_from: str) -> dict[str, Any]:
-    latest = {"model": name} | {key: progress[key] for key in ("steps", "seconds", "photographs") if key in progress}
+    latest = {"model": name} | {key: progress[key] for key in ("steps", "distillation_steps", "seconds", "photographs") if key in progress}
     return {"before": [*progress.get("before", ()), latest], "before_data": learnt_from}
 
 

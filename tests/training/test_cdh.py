@@ -148,6 +148,7 @@ def test_trains_and_is_taught_few_steps_and_exported(photos: Path, tmp_path: Pat
     assert load_weights(taught)[2]["before"] == [{"model": "cdh", **{key: progress[key] for key in ("steps", "seconds", "photographs")}}]
     kept = (tmp_path / "few-steps" / "ends.safetensors").stat()
     assert load_weights(taught)[2]["distillation_steps"] == 30
+    assert history(recipe, load_weights(taught)[2])["before"][-1]["distillation_steps"] == 30  # of a student who is taught on
 
     halftone = np.asarray(sdk.Halftoner("floyd-steinberg").run(photo[:64, :64]))
     for steps in (1, 2):
