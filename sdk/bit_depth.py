@@ -11,10 +11,11 @@ from sdk.images import Picture
 from sdk.metadata import ModelMetadata
 from sdk.networks.bit_depth import BitDepthNetwork
 from sdk.networks.few_bits import check_bits
+from sdk.remade import Remade
 from sdk.same_kind import ImageLike, restore_batch, restore_file, restore_image
 
 
-class BitDepthExpander:
+class BitDepthExpander(Remade):
     """Gives pictures that were cut to 1..5 bits a channel (posterised, RGB565, old framebuffers) their tones back.
 
     >>> expander = sdk.BitDepthExpander("companding")
@@ -26,7 +27,7 @@ class BitDepthExpander:
 
     model: a name from ``sdk.releases()``, the path of an .onnx or .engine file, or a ``sdk.backends.Backend`` of your own, whose task is
         bit-depth-expansion.
-    device, tile, overlap, threads, backend, precision: as of ``InverseHalftoner``.
+    device, tile, overlap, threads, backend, precision, self_ensemble: as of ``InverseHalftoner``.
 
     Design: Hou & Qiu 2017, Image Companding and Inverse Halftoning using Deep Convolutional Neural Networks. Calls from several
     threads are safe. Same input, same backend: same pixels.
@@ -42,9 +43,10 @@ class BitDepthExpander:
         threads: int | None = None,
         backend: str = "auto",
         precision: str | None = None,
+        self_ensemble: bool = False,
     ):
-        options = {"device": device, "tile": tile, "overlap": overlap, "threads": threads}
-        self._network = BitDepthNetwork(model, **options, backend=backend, precision=precision)
+        options = {"device": device, "tile": tile, "overlap": overlap, "threads": threads, "backend": backend, "precision": precision}
+        self._network = BitDepthNetwork(model, **options, self_ensemble=self_ensemble)
 
     @property
     def metadata(self) -> ModelMetadata:

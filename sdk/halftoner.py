@@ -22,10 +22,11 @@ from sdk.halftoning import METHODS, Method, halftone
 from sdk.images import ImageLike, Picture, from_unit, no_picture, picture_from_array, picture_from_pil, to_unit
 from sdk.networks.halftoning import OPTIONS, HalftoningNetwork
 from sdk.networks.noise import check_seed
+from sdk.remade import Remade
 from sdk.same_kind import picture_with_header_of, restore_batch, restored_pages
 
 
-class Halftoner:
+class Halftoner(Remade):
     """Halftones a photograph.
 
     >>> white = sdk.Halftoner("floyd-steinberg", serpentine=True).run(photo)

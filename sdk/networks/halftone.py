@@ -28,6 +28,7 @@ from sdk.networks.palette_room import keep_to_palette
 from sdk.networks.ramps import find_ramp
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
 from sdk.networks.screened_parts import has_two_levels, keep_what_has_no_dots
+from sdk.networks.self_ensemble import ONCE, views_of
 from sdk.networks.unfit_dots import warn_if_not_two_levels, warn_if_other_method
 from sdk.resizing import resize
 from sdk.turn import Turn
@@ -62,9 +63,10 @@ class HalftoneNetwork(Network):
     def _open_pipeline(self) -> GpuPipeline | None:
         """What restores a whole picture on the GPU, for backends whose engines take GPU memory.
 
-        Its kernels give the engine the picture and one value beside it, so models that need noise run tile by tile from the CPU.
+        Its kernels give the engine the picture as it lies and one value beside it, so models that need noise, and self-ensembles, run
+        tile by tile from the CPU.
         """
-        if self.metadata.needs_noise or not self._backend.name.startswith("tensorrt"):
+        if self.metadata.needs_noise or self.self_ensemble or not self._backend.name.startswith("tensorrt"):
             return None
         from sdk.backends.tensorrt import TensorRtBackend
         from sdk.cuda.pipeline import GpuPipeline
@@ -152,6 +154,8 @@ class HalftoneNetwork(Network):
         if self._pipeline is None:
             if self.metadata.needs_noise:
                 raise self._only_on_the_cpu("starts from noise, which is drawn and cut into tiles on the CPU")
+            if self.self_ensemble:
+                raise self._only_on_the_cpu("is to be the mean of a self-ensemble, which is taken tile by tile on the CPU")
             runs_on = f"{self._backend.name} on {self._backend.device}"
             raise OptionError(f"{runs_on} takes no arrays in GPU memory. Use device='cuda' with TensorRT, or {ON_CPU}.")
         if self.metadata.periods is not None:
@@ -173,10 +177,12 @@ class HalftoneNetwork(Network):
         conditions = []
         if self.metadata.conditions:
             conditions = [condition(None) if callable(condition) else condition]
+        views = views_of(self.metadata, *conditions) if self.self_ensemble else ONCE
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)
-            return self._run(values if self.threshold is None else (values > self.threshold).astype(np.float32), *conditions, *noise)
+            values = values if self.threshold is None else (values > self.threshold).astype(np.float32)
+            return self._run(values, *conditions, *noise, views=views)
 
         def run(planes: np.ndarray, channel: int) -> np.ndarray:
             return self._finish(self._by_tiles(planes, infer, seed, channel), planes, screen)

@@ -10,7 +10,9 @@ from sdk.images import to_unit
 from sdk.networks.direct_binary_search import search
 from sdk.networks.network import Network
 
-OPTIONS = tuple(p.name for p in inspect.signature(Network.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY)
+OPTIONS = tuple(
+    p.name for p in inspect.signature(Network.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "self_ensemble"
+)
 """What ``Halftoner`` takes for a model, in place of a method's parameters."""
 
 

@@ -17,6 +17,7 @@ from sdk.errors import ModelError, OptionError
 from sdk.images import is_grey
 from sdk.metadata import ModelMetadata
 from sdk.networks.noise import DEFAULT_SEED, check_seed, noise_field
+from sdk.networks.self_ensemble import ONCE, View, check_self_ensemble, mean_over
 from sdk.tiling import Infer, infer_tiled, padded
 
 RUN_BY = {
@@ -47,6 +48,7 @@ class Network:
         threads: int | None = None,
         backend: str = "auto",
         precision: str | None = None,
+        self_ensemble: bool = False,
     ):
         if isinstance(model, (str, os.PathLike)) and Path(model).suffix.lower() != ENGINE_SUFFIX and (tile, overlap) != (None, None):
             check_tiles(metadata_of(model), tile, overlap)  # before an engine is built for minutes
@@ -54,6 +56,7 @@ class Network:
         self.metadata = ModelMetadata.from_props(self._backend.metadata, where)
         _refuse_other_tasks(self.metadata, self.task, where)
         _refuse_other_inputs(self.metadata, self.known_conditions, self.may_need_noise, where)
+        self.self_ensemble = check_self_ensemble(self_ensemble, self.metadata)
         self.tile, self.overlap = check_tiles(self.metadata, _within(tile, self.metadata.tile, self._backend.tile, where), overlap)
 
     def describe(self) -> dict[str, Any]:
@@ -66,8 +69,9 @@ class Network:
             "tile": self.tile,
             "overlap": self.overlap,
         }
-        diffusion = {"needs_noise": True, "num_inference_steps": self.metadata.num_inference_steps, "tiled_on": "cpu"}
-        return facts | diffusion if self.metadata.needs_noise else facts
+        if self.metadata.needs_noise:
+            facts |= {"needs_noise": True, "num_inference_steps": self.metadata.num_inference_steps, "tiled_on": "cpu"}
+        return facts | ({"self_ensemble": True, "tiled_on": "cpu"} if self.self_ensemble else {})
 
     def check_seed(self, seed: int | None) -> None:
         """``OptionError`` for an invalid seed, or one that a model without noise would ignore."""
@@ -93,15 +97,16 @@ class Network:
             noise = noise_field(DEFAULT_SEED if seed is None else seed, channel, height, width)
         return infer_tiled(pixels, infer, self.tile, self.overlap, multiple, noise)
 
-    def _run(self, values: np.ndarray, *conditions: float | np.ndarray) -> np.ndarray:
+    def _run(self, values: np.ndarray, *conditions: float | np.ndarray, views: tuple[View, ...] = ONCE) -> np.ndarray:
         """(1, planes, h, w) float32 -> the same; a grey plane is given thrice to models of RGB, and the mean of the three comes back.
 
-        Each of ``conditions`` becomes one more plane: a value everywhere, or (1, 1, h, w).
+        Each of ``conditions`` becomes one more plane: a value everywhere, or (1, 1, h, w). What comes back is the mean over ``views``.
         """
         grey_to_rgb = self.metadata.input_color == "rgb" and values.shape[1] == 1
         planes = [np.repeat(values, 3, axis=1) if grey_to_rgb else values]
         planes += [np.full_like(values[:, :1], condition) for condition in conditions]
-        restored = self._backend.run(np.concatenate(planes, axis=1) if conditions else planes[0])
+        given = np.concatenate(planes, axis=1) if conditions else planes[0]
+        restored = mean_over(views, self._backend.run, given, colours=planes[0].shape[1])
         return restored.mean(axis=1, keepdims=True) if grey_to_rgb else restored
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from sdk import Halftoner, InverseHalftoner, catalog
 from sdk.backends.onnxruntime import OnnxRuntimeBackend
+from sdk.backends.tensorrt import TensorRtBackend
 from sdk.catalog import metadata_of, releases
 from sdk.cuda.driver import Driver, open_driver
 from sdk.engines.build import BuildOptions, installed_flavours, known_gpus
@@ -178,6 +179,20 @@ def noisy_onnx(two_plane_onnx: Callable[[ModelMetadata, float], Path]) -> Path:
 def dots_onnx(two_plane_onnx: Callable[[ModelMetadata, float], Path]) -> Path:
     """Halftones by thresholds that are noise."""
     return two_plane_onnx(DOTS, 0.3)
+
+
+class StandIn(TensorRtBackend):
+    """TensorRT's place, onnxruntime's work."""
+
+    tile = None  # type: ignore[assignment]
+
+    def __init__(self, model: Path):
+        self._onnxruntime = OnnxRuntimeBackend(model.read_bytes(), "cpu")
+        self.name, self.device, self.precision = "tensorrt", "cuda (stand-in)", "fp32"
+        self.metadata = self._onnxruntime.metadata
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return self._onnxruntime.run(batch)
 
 
 def network_on_whole(model: Path, pixels: np.ndarray, seed: int, channel: int = 0) -> np.ndarray:

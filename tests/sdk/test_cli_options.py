@@ -16,17 +16,18 @@ from sdk.files import read, write
 from sdk.headers import Header
 from sdk.images import Picture
 
-RUNTIME = {
+SHARED = {
     "--device cpu": {"device": "cpu"},
     "--backend openvino": {"backend": "openvino"},
     "--precision bf16": {"precision": "bf16"},
     "--tile 512": {"tile": 512},
     "--overlap 32": {"overlap": 32},
     "--threads 3": {"threads": 3},
+    "--self-ensemble": {"self_ensemble": True},
 }
 """Options, and the arguments of the constructor that they become."""
 RESTORE = {
-    **RUNTIME,
+    **SHARED,
     "": {},
     "--model fast": {"model": "fast"},
     "--scale 0.5": {"scale": 0.5},
@@ -40,7 +41,7 @@ RESTORE = {
         "scale": 2.0,
     },
 }
-EXPAND = {**RUNTIME, "": {}, "--model mine.onnx": {"model": "mine.onnx"}}
+EXPAND = {**SHARED, "": {}, "--model mine.onnx": {"model": "mine.onnx"}}
 
 
 @pytest.fixture

@@ -13,15 +13,13 @@ import pytest
 from PIL import Image
 
 import sdk
-from sdk.backends.onnxruntime import OnnxRuntimeBackend
-from sdk.backends.tensorrt import TensorRtBackend
 from sdk.engines.build import BuildOptions, describe_build, installed_flavours
 from sdk.errors import ModelError, OptionError
 from sdk.files import read, write
 from sdk.images import Picture, from_unit, to_unit
 from sdk.metadata import ModelMetadata
 from sdk.networks.noise import noise_field
-from tests.sdk.conftest import BITS, DOTS, NOISY, SMALL, network_on_whole
+from tests.sdk.conftest import BITS, DOTS, NOISY, SMALL, StandIn, network_on_whole
 
 
 @pytest.fixture(scope="module")
@@ -184,20 +182,6 @@ def test_describe_says_so(restorer: sdk.InverseHalftoner) -> None:
     described = restorer.describe()
     assert (described["needs_noise"], described["num_inference_steps"], described["tiled_on"]) == (True, 2, "cpu")
     assert restorer.metadata == NOISY
-
-
-class StandIn(TensorRtBackend):
-    """TensorRT's place, onnxruntime's work."""
-
-    tile = None  # type: ignore[assignment]
-
-    def __init__(self, model: Path):
-        self._onnxruntime = OnnxRuntimeBackend(model.read_bytes(), "cpu")
-        self.name, self.device, self.precision = "tensorrt", "cuda (stand-in)", "fp32"
-        self.metadata = self._onnxruntime.metadata
-
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        return self._onnxruntime.run(batch)
 
 
 def test_on_tensorrt_it_is_tiled_by_numpy(
