@@ -92,7 +92,8 @@ def page(result: dict) -> str:
         "# Self-ensembles: PSNR (dB) / SSIM / LPIPS\n",
         f"By `python -m training.evaluate_self_ensemble --data DIR -o docs` ({result['software']}).\n",
         "With `self_ensemble=True` (`--self-ensemble`) a network sees each picture in all ways that are alike to it, and the mean is what\n"
-        "comes back ([self_ensemble.py](../sdk/networks/self_ensemble.py)), at as many times the work as there are views. A mean is smoother, which LPIPS shows.\n",
+        "comes back ([self_ensemble.py](../sdk/networks/self_ensemble.py)), at as many times the work as there are views. A mean is\n"
+        "smoother, which LPIPS shows.\n",
         f"| model | pictures | {ALONE} | {TOGETHER} | views | gain, dB |\n|---|---|---|---|---|---|",
     ]
     for model, dither, set_name in dict.fromkeys(key[:3] for key in found):
