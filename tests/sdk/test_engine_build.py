@@ -49,8 +49,8 @@ def test_every_released_model_builds(rtx: None, name: str, precision: str, tmp_p
     assert header.shapes is not None
     assert header.shapes[2][2:] == (256, 256)
     weights = 2 if precision == "fp16" else 4
-    # a sampler's embedding of its times is folded away
-    assert len(engine.plan) > 0.95 * weights * ModelMetadata.from_props(header.metadata, name).parameters
+    # a sampler's embedding of its times, of `cdh` a twentieth of the parameters, is folded away
+    assert len(engine.plan) > 0.93 * weights * ModelMetadata.from_props(header.metadata, name).parameters
 
 
 def test_bf16_and_fixed_shapes(rtx: None, small_onnx: bytes) -> None:
