@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import sdk
+from tests.conftest import ROOT
 from tests.published import result
 from tests.timing import median_ratio
 from training.data import photo_paths, read_grey
-from training.evaluate_cdh import PAPER, UNSEEN, mean_of
+from training.evaluate_cdh import PAPER, UNSEEN, mean_of, teacher_restores
 from training.metrics import tone_psnr
+from training.precision import accelerated
 from training.testsets import centre_256
 
 STUDENTS = ("cdh-4step", "cdh-2step", "cdh-1step")
@@ -122,6 +124,17 @@ def test_fewer_steps_take_less_time(white: np.ndarray) -> None:
     """One step of four: about a quarter of the time of four."""
     one, four = (sdk.InverseHalftoner(model, device="cpu") for model in ("cdh-1step", "cdh-4step"))
     assert median_ratio(lambda: one.run(white[:256, :256]), lambda: four.run(white[:256, :256])) < 0.6
+
+
+@pytest.mark.slow
+def test_four_steps_are_ten_times_as_fast_as_the_teacher(white: np.ndarray) -> None:
+    """Of 50 DDIM steps, whole networks in torch: 12.5 times the evaluations."""
+    accelerator, weights = accelerated(), ROOT / "training" / "teachers" / "cdh.safetensors"
+    part = white[:256, :256]
+    few, many = (teacher_restores(weights, steps, accelerator) for steps in (4, 50))
+    ratio = median_ratio(lambda: many(part), lambda: few(part), pairs=3)
+    print(f"50 steps of the teacher take {ratio:.1f} times as long as 4")
+    assert ratio > 10
 
 
 @pytest.mark.slow
