@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxslim
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from export.roofline import work_of
 from export.to_onnx import stamp, write
 from export.verify import measure_halo, real_picture
 from sdk.analysis.result import KINDS
@@ -56,9 +56,12 @@ def adopt(source: Path, target: Path, card: ModelMetadata, black: float = 0.0, w
     stamp(graph, metadata)
     backend = OnnxRuntimeBackend(graph.SerializeToString(), "cpu", where=str(source))
     inputs = Inputs(planes, _multiple(backend, planes, source), continuous=card.task == "halftoning")
-    parameters, kflop = _cost(graph)
     metadata = replace(
-        metadata, size_multiple=inputs.multiple, halo=measure_halo(backend, inputs), parameters=parameters, kflop_per_pixel=kflop
+        metadata,
+        size_multiple=inputs.multiple,
+        halo=measure_halo(backend, inputs),
+        parameters=sum(int(np.prod(tensor.dims)) for tensor in graph.graph.initializer if tensor.data_type != TensorProto.INT64),
+        kflop_per_pixel=round(work_of(graph).flop_per_pixel / 1e3, 1),
     )
     metadata = replace(metadata, tile=padded(max(metadata.tile, metadata.smallest_tile), inputs.multiple))
     write(graph, metadata, target)
@@ -71,13 +74,16 @@ def _read(source: Path) -> ModelProto:
         onnx.checker.check_model(graph)
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
         raise AdoptionError(f"{source} cannot be read as an ONNX file ({str(error).strip()}).") from error
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    given = [value for value in graph.graph.input if value.name not in weights]  # files of long ago list these, too
+    del graph.graph.input[:]
+    graph.graph.input.extend(given)
     return graph
 
 
 def _planes(graph: ModelProto, source: Path) -> int:
     """Of its one input and output, which must be pictures of any size."""
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    given, made = [value for value in graph.graph.input if value.name not in weights], list(graph.graph.output)
+    given, made = graph.graph.input, graph.graph.output
     if (len(given), len(made)) != (1, 1):
         names = ", ".join(value.name for value in given), ", ".join(value.name for value in made)
         raise AdoptionError(f"{source} has the inputs {names[0]} and the outputs {names[1]}; one of each is accepted.")
@@ -100,9 +106,7 @@ def _planes(graph: ModelProto, source: Path) -> int:
 
 def _bring_to_unit_range(graph: ModelProto, black: float, white: float) -> None:
     """Put before the network what takes 0..1 to ``black`` .. ``white``, and the way back behind it."""
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    given = next(value for value in graph.graph.input if value.name not in weights)
-    made = graph.graph.output[0]
+    given, made = graph.graph.input[0], graph.graph.output[0]
     own = [value.name for value in (given, made)]
     given.name, made.name = "unit_halftone", "unit_contone"
     for name, value in (("unit_span", white - black), ("unit_black", black)):
@@ -121,9 +125,10 @@ def _bring_to_unit_range(graph: ModelProto, black: float, white: float) -> None:
 def _multiple(backend: OnnxRuntimeBackend, planes: int, source: Path) -> int:
     """The smallest step of sizes that it takes, and of cuts that change nothing far from them."""
     picture, refused = np.ascontiguousarray(real_picture(Inputs(planes))[..., :384, :384]), ""
+    whole = backend.run(picture)  # 384 is a multiple of all
     for multiple in MULTIPLES:
         try:
-            refused = _misfit(backend, picture, multiple)
+            refused = _misfit(backend, picture, whole, multiple)
         except InferenceError as error:
             refused = str(error)
         if not refused:
@@ -134,11 +139,11 @@ def _multiple(backend: OnnxRuntimeBackend, planes: int, source: Path) -> int:
     )
 
 
-def _misfit(backend: OnnxRuntimeBackend, picture: np.ndarray, multiple: int) -> str:
-    """What speaks against steps of ``multiple``; nothing: ""."""
+def _misfit(backend: OnnxRuntimeBackend, picture: np.ndarray, whole: np.ndarray, multiple: int) -> str:
+    """What speaks against steps of ``multiple``, where ``whole`` is made of ``picture``; nothing: ""."""
     cut = multiple * (-(-64 // multiple) | 1)  # an odd number of times, which is no larger step's
     sized = np.ascontiguousarray(picture[..., :cut, : cut + 2 * multiple])
-    result, whole = backend.run(sized), backend.run(picture)
+    result = backend.run(sized)
     if result.shape != sized.shape or whole.shape != picture.shape:
         return f"it makes {result.shape} of {sized.shape}"
     if not np.isfinite(whole).all():
@@ -146,30 +151,6 @@ def _misfit(backend: OnnxRuntimeBackend, picture: np.ndarray, multiple: int) -> 
     rows, columns = (backend.run(np.ascontiguousarray(part)) for part in (picture[..., cut:, :], picture[..., cut:]))
     seen = np.abs(rows - whole[..., cut:, :])[..., FAR:, :].max(), np.abs(columns - whole[..., cut:])[..., FAR:].max()
     return f"a cut at {cut} px is seen {FAR} px away" if max(seen) > 0.5 / 255 else ""
-
-
-def _cost(graph: ModelProto, side: int = 256) -> tuple[int, float]:
-    """Parameters, and kFLOP a pixel of its convolutions and of its products with weights."""
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    given = next(value for value in graph.graph.input if value.name not in weights)
-    planes = given.type.tensor_type.shape.dim[1].dim_value
-    slimmed = onnxslim.slim(graph, input_shapes=[f"{given.name}:1,{planes},{side},{side}"]).graph  # type: ignore[union-attr]
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in slimmed.initializer}
-    for value in (*slimmed.input, *slimmed.value_info, *slimmed.output):
-        shapes[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-    flop = 0
-    for node in slimmed.node:
-        if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
-            continue
-        kernel, made = shapes[node.input[1]], shapes[node.output[0]]
-        if node.op_type == "ConvTranspose":  # each pixel of the input meets the whole kernel
-            flop += 2 * int(np.prod(shapes[node.input[0]])) * int(np.prod(kernel[1:]))
-        elif node.op_type == "Conv":
-            flop += 2 * int(np.prod(made)) * int(np.prod(kernel[1:]))
-        else:
-            flop += 2 * int(np.prod(made)) * shapes[node.input[0]][-1]
-    parameters = sum(int(np.prod(tensor.dims)) for tensor in graph.graph.initializer if tensor.data_type != TensorProto.INT64)
-    return parameters, round(flop / side**2 / 1e3, 1)
 
 
 def main() -> None:

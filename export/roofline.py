@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,6 +135,8 @@ class Work:
     """Of the input."""
     weights: int
     activations_per_pixel: float
+    flop_per_pixel: float
+    """Of convolutions and matrix products; multiply and add count as two."""
 
     def megabytes(self, pixels: int, precision: str) -> float:
         return (self.weights + self.activations_per_pixel * pixels) * ELEMENT_BYTES[precision] / 1e6
@@ -147,19 +149,30 @@ def work_of(model: ModelProto, side: int = 256) -> Work:
         raise ModelError(f"it takes {', '.join(value.name for value in inputs)}; models of one input (N, C, H, W) are measured")
     planes = inputs[0].type.tensor_type.shape.dim[1].dim_value
     graph = onnxslim.slim(model, input_shapes=[f"{inputs[0].name}:1,{planes},{side},{side}"]).graph  # type: ignore[union-attr]
-    elements = {value.name: _count(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    shapes = {value.name: _shape(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    flop = sum(_flop(node, shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}) for node in graph.node)
     of_weights = set(weights)
     for node in graph.node:  # casts of weights, and their dequantisation
         if node.input and of_weights.issuperset(node.input):
             of_weights.update(node.output)
     moved = [name for node in graph.node if node.op_type in HEAVY for name in (*node.input, *node.output)]
-    activations = sum(elements[name] for name in moved if name and name not in of_weights)
-    return Work(planes, sum(count for count in weights.values() if count >= SMALLEST_WEIGHT), activations / side**2)
+    activations = sum(int(np.prod(shapes[name])) for name in moved if name and name not in of_weights)
+    weighty = sum(count for count in weights.values() if count >= SMALLEST_WEIGHT)
+    return Work(planes, weighty, activations / side**2, flop / side**2)
 
 
-def _count(value: onnx.ValueInfoProto) -> int:
-    return int(np.prod([dim.dim_value for dim in value.type.tensor_type.shape.dim]))
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+def _flop(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if node.op_type not in HEAVY:
+        return 0
+    given, kernel, made = (shapes[name] for name in (node.input[0], node.input[1], node.output[0]))
+    if node.op_type == "ConvTranspose":  # each pixel of the input meets the whole kernel
+        return 2 * int(np.prod(given)) * int(np.prod(kernel[1:]))
+    return 2 * int(np.prod(made)) * (int(np.prod(kernel[1:])) if node.op_type == "Conv" else given[-1])
 
 
 def machine() -> str:

@@ -16,9 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 import sdk
+from sdk.analysis.methods import method_number
 from sdk.catalog import metadata_of
 from sdk.halftoning import halftone
 from sdk.halftoning.palettes import quantise_bits
+from sdk.networks.self_ensemble import views_of
 from training.data import read_grey, read_rgb
 from training.errors import said_plainly
 from training.evaluate_scans import COLOURS, simulated_prints
@@ -40,7 +42,6 @@ class Task:
     kind: str
     set_name: str
     pairs: Callable[[Path], Pairs]
-    views: int
 
 
 def _made(make: Callable[[np.ndarray], np.ndarray], read: Callable[[Path], np.ndarray], set_name: str, data: Path) -> Pairs:
@@ -53,21 +54,19 @@ def _prints(colour: str, data: Path) -> Pairs:
 
 
 def _dithers(model: str, method: str, set_name: str, read: Callable[[Path], np.ndarray] = read_grey) -> Task:
-    return Task(model, method, set_name, partial(_made, partial(halftone, name=method), read, set_name), views=2)
+    return Task(model, method, set_name, partial(_made, partial(halftone, name=method), read, set_name))
 
 
 def _few_bits(bits: int, colour: str) -> Task:
     read = read_rgb if colour == "colour" else read_grey
-    return Task(
-        "companding", f"{bits} bits, {colour}", PROTOCOL, partial(_made, partial(quantise_bits, bits=bits), read, PROTOCOL), views=8
-    )
+    return Task("companding", f"{bits} bits, {colour}", PROTOCOL, partial(_made, partial(quantise_bits, bits=bits), read, PROTOCOL))
 
 
 TASKS = (
     *(_dithers("fast", method, "kodak24") for method in ("floyd-steinberg", "jarvis-judice-ninke", "atkinson")),
     _dithers("prl", "floyd-steinberg", PROTOCOL),
     _dithers("colour", "floyd-steinberg", "kodak24", read_rgb),
-    *(Task("scan", f"{colour} print", "kodak24", partial(_prints, colour), views=8) for colour in COLOURS),
+    *(Task("scan", f"{colour} print", "kodak24", partial(_prints, colour)) for colour in COLOURS),
     *(_few_bits(bits, colour) for colour in COLOURS[::-1] for bits in (2, 4)),
 )
 
@@ -77,11 +76,12 @@ def evaluate(data: Path) -> Iterator[dict]:
     lpips = lpips_of(data)
     for task in tqdm(TASKS):
         metadata, pairs = metadata_of(task.model), task.pairs(data)
+        views = len(views_of(metadata, method_number(task.kind, metadata.methods) / 256))
         for title in (ALONE, TOGETHER):
             make = sdk.BitDepthExpander if metadata.task == "bit-depth-expansion" else sdk.InverseHalftoner
             restorer = make(task.model, device="cpu", self_ensemble=title == TOGETHER)
             scores = mean_scores(((restorer.run(picture), photo) for picture, photo in pairs), lpips)
-            facts = {"model": task.model, "dither": task.kind, "set": task.set_name, "views": task.views, "pictures": len(pairs)}
+            facts = {"model": task.model, "dither": task.kind, "set": task.set_name, "views": views, "pictures": len(pairs)}
             yield {**facts, "restorer": title, "weights": weights_of(metadata.training), **scores}
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from sdk.images import from_unit, to_unit
 from sdk.networks.few_bits import cut, find_depth
 from sdk.networks.network import Network
-from sdk.networks.self_ensemble import ONCE, views_of
 
 
 class BitDepthNetwork(Network):
@@ -28,12 +27,11 @@ class BitDepthNetwork(Network):
 
     def _expand(self, pixels: np.ndarray, bits: int, channels: tuple[int, ...]) -> np.ndarray:
         own_bits = np.array(channels, np.float32)[:, None, None]
-        views = views_of(self.metadata) if self.self_ensemble else ONCE
         widths = (np.exp2(8 - own_bits) - 1) / 255
 
         def infer(part: np.ndarray) -> np.ndarray:
             values = to_unit(part)
-            expanded = self._run(_floor(values, bits), bits / 8, views=views)
+            expanded = self._run(_floor(values, bits), bits / 8, views=self._views())
             # The network says so itself; but in bf16 it is off by a level or two, and it knows nothing of a sixth bit.
             lowest = _floor(values, own_bits)
             return np.clip(expanded, lowest, lowest + widths)

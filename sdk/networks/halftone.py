@@ -28,7 +28,6 @@ from sdk.networks.palette_room import keep_to_palette
 from sdk.networks.ramps import find_ramp
 from sdk.networks.screen_residue import remove_residue, screen_frequencies
 from sdk.networks.screened_parts import has_two_levels, keep_what_has_no_dots
-from sdk.networks.self_ensemble import ONCE, views_of
 from sdk.networks.unfit_dots import warn_if_not_two_levels, warn_if_other_method
 from sdk.resizing import resize
 from sdk.turn import Turn
@@ -177,7 +176,7 @@ class HalftoneNetwork(Network):
         conditions = []
         if self.metadata.conditions:
             conditions = [condition(None) if callable(condition) else condition]
-        views = views_of(self.metadata, *conditions) if self.self_ensemble else ONCE
+        views = self._views(*conditions)
 
         def infer(part: np.ndarray, *noise: np.ndarray) -> np.ndarray:
             values = to_unit(part)

@@ -17,7 +17,7 @@ from sdk.errors import ModelError, OptionError
 from sdk.images import is_grey
 from sdk.metadata import ModelMetadata
 from sdk.networks.noise import DEFAULT_SEED, check_seed, noise_field
-from sdk.networks.self_ensemble import ONCE, View, check_self_ensemble, mean_over
+from sdk.networks.self_ensemble import ONCE, View, check_self_ensemble, mean_over, views_of
 from sdk.tiling import Infer, infer_tiled, padded
 
 RUN_BY = {
@@ -96,6 +96,10 @@ class Network:
             height, width = (padded(side, multiple) for side in pixels.shape[:2])
             noise = noise_field(DEFAULT_SEED if seed is None else seed, channel, height, width)
         return infer_tiled(pixels, infer, self.tile, self.overlap, multiple, noise)
+
+    def _views(self, told: float = 0.0) -> tuple[View, ...]:
+        """In which the network sees a picture, whose plane ``method`` is ``told``."""
+        return views_of(self.metadata, told) if self.self_ensemble else ONCE
 
     def _run(self, values: np.ndarray, *conditions: float | np.ndarray, views: tuple[View, ...] = ONCE) -> np.ndarray:
         """(1, planes, h, w) float32 -> the same; a grey plane is given thrice to models of RGB, and the mean of the three comes back.

@@ -19,7 +19,7 @@ from tests.export.benchmark_cases import convolutions
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_every_activation_of_a_convolution_and_every_weight_moves_once(dtype: type) -> None:
     work = work_of(convolutions(dtype), side=32)
-    assert work == Work(planes=1, weights=144, activations_per_pixel=1 + 8 + 8 + 1)  # the ReLU is fused
+    assert work == Work(planes=1, weights=144, activations_per_pixel=1 + 8 + 8 + 1, flop_per_pixel=2 * 144)  # the ReLU is fused
     assert work.megabytes(1000, "fp32") == pytest.approx(4 * (144 + 18_000) / 1e6)
     assert work.megabytes(1000, "int8") == pytest.approx((144 + 18_000) / 1e6)
 
@@ -30,6 +30,7 @@ def test_released_models_are_counted() -> None:
     assert work.planes == 2  # the picture, and the method of its dots
     assert work.weights == pytest.approx(metadata.parameters, rel=0.01)
     assert work.activations_per_pixel > 100
+    assert work.flop_per_pixel / 1e3 == pytest.approx(metadata.kflop_per_pixel, rel=1e-3)  # which torch has counted
 
 
 def test_models_of_two_inputs_are_refused() -> None:

@@ -23,8 +23,6 @@ from sdk.networks.self_ensemble import NEGATIVE, ONCE, ORIENTATIONS, View, mean_
 from sdk.turn import Turn
 from tests.sdk.conftest import SMALL, StandIn
 
-TURNS = [Turn(degrees, mirrored) for mirrored in (False, True) for degrees in (0, 90, 180, 270)]
-
 
 @pytest.fixture(scope="module")
 def small(small_onnx: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -96,7 +94,7 @@ def test_the_negative_comes_back_as_the_negative(small: Path, colour_dots: np.nd
     np.testing.assert_allclose(restorer.run(1 - given), 1 - restorer.run(given), atol=1e-6)
 
 
-@pytest.mark.parametrize("turn", TURNS[1:], ids=str)
+@pytest.mark.parametrize("turn", [view.turn for view in ORIENTATIONS[1:]], ids=str)
 def test_few_bits_come_back_alike_however_they_lie(bits_onnx: Path, few: np.ndarray, turn: Turn) -> None:
     for self_ensemble in (True, False):
         expander = sdk.BitDepthExpander(bits_onnx, device="cpu", self_ensemble=self_ensemble)
